@@ -1,0 +1,1 @@
+"""What is on disk. One contract (`base`), and its implementations."""

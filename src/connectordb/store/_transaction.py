@@ -1,0 +1,243 @@
+"""What a work may do on the writer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from ..block import Block
+from ..datapoint import Datapoint
+from ..errors import InvalidValue, LimitReached, NotFound, StoreError, TimestampOrder, UploadConflict
+from . import _objects
+from ._connection import query
+from ._data import read_head
+from ._errors import translate
+from ._key import INDEX_MAX, key_of
+from ._layer import Layer, Receipt
+from ._merge import merge
+from .base import Appended, Counts, Device, Head, Mode, Stream, Substream, Upload, User
+
+__all__ = ["SQLiteTransaction"]
+
+_SOURCE_LENGTH_MAX = 64
+_NUMBER_MAX = 2**63 - 1
+_RECEIPT = "SELECT last, digest, reply, expires FROM receipts WHERE substream = ? AND source = ?"
+
+
+class SQLiteTransaction:
+    """One work's view of the group's transaction; see `Transaction`.
+
+    Args:
+        connection: The writer's, inside a transaction.
+        path: The database, for messages.
+        below: What earlier works of the group left to be written.
+        heads: Heads as they are committed, if they are remembered.
+        clock: Gives the time in seconds since the Unix epoch.
+
+    Attributes:
+        lost: Why the whole group has to be given up; ``None`` as long as it need not be.
+    """
+
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        path: Path,
+        below: Layer,
+        heads: Mapping[int, Head],
+        clock: Callable[[], float],
+    ) -> None:
+        self._connection = connection
+        self._path = path
+        self._below = below
+        self._heads = heads
+        self._clock = clock
+        self._layer = Layer()
+        self._in_savepoint = False
+        self._failed: StoreError | None = None
+        self.lost: StoreError | None = None
+
+    def finish(self) -> None:
+        """Hand what was done over to the group. Raises what SQLite refused, if the work hid it."""
+        if self._failed is not None:
+            raise self._failed
+        if self._in_savepoint:
+            self._connection.execute("RELEASE work")
+        self._below.add(self._layer)
+
+    def undo(self) -> None:
+        """Take back what was done. Sets `lost` if that cannot be."""
+        if not self._in_savepoint:
+            return
+        try:
+            self._connection.execute("ROLLBACK TO work")
+            self._connection.execute("RELEASE work")
+        except apsw.Error as error:
+            # After a full disk or a failed write SQLite may have rolled all back by itself.
+            self.lost = self._failed or translate(error, self._path)
+
+    def create_user(self, user: User) -> User:
+        with self._writing() as connection:
+            return _objects.create_user(connection, user)
+
+    def create_device(self, device: Device) -> Device:
+        with self._writing() as connection:
+            return _objects.create_device(connection, device)
+
+    def create_stream(self, stream: Stream) -> Stream:
+        with self._writing() as connection:
+            return _objects.create_stream(connection, stream)
+
+    def update_user(self, user_id: int, changes: Mapping[str, Any]) -> User:
+        with self._writing() as connection:
+            return _objects.update_user(connection, user_id, changes)
+
+    def update_device(self, device_id: int, changes: Mapping[str, Any]) -> Device:
+        with self._writing() as connection:
+            return _objects.update_device(connection, device_id, changes)
+
+    def update_stream(self, stream_id: int, changes: Mapping[str, Any]) -> Stream:
+        with self._writing() as connection:
+            return _objects.update_stream(connection, stream_id, changes)
+
+    def delete_user(self, user_id: int) -> None:
+        self._delete("users", user_id)
+
+    def delete_device(self, device_id: int) -> None:
+        self._delete("devices", device_id)
+
+    def delete_stream(self, stream_id: int) -> None:
+        self._delete("streams", stream_id)
+
+    def devices(self, user_id: int) -> list[Device]:
+        return _objects.devices(self._connection, user_id)
+
+    def streams(self, device_id: int) -> list[Stream]:
+        return _objects.streams(self._connection, device_id)
+
+    def counts(self) -> Counts:
+        return _objects.counts(self._connection)
+
+    def head(self, stream_id: int, substream: Substream) -> Head:
+        return self._head(key_of(stream_id, substream))
+
+    def append(
+        self,
+        stream_id: int,
+        substream: Substream,
+        block: Block | None,
+        mode: Mode = Mode.ORDERED,
+        upload: Upload | None = None,
+    ) -> Appended:
+        key = key_of(stream_id, substream)
+        head = self._head(key)
+        if upload is not None:
+            reply = self._find_reply(key, upload)
+            if reply is not None:
+                return Appended(-1, None, repeated=True, reply=reply)
+        first = -1
+        if block is not None:
+            first, block = self._insert(key, head, block, mode)
+        if upload is None:
+            return Appended(first, block)
+        receipt = Receipt(upload.last, bytes(upload.digest), bytes(upload.reply), upload.expires)
+        self._layer.receipts[key, upload.source] = receipt
+        return Appended(first, block, reply=receipt.reply)
+
+    def _insert(self, key: int, head: Head, block: Block, mode: Mode) -> tuple[int, Block]:
+        first, merges = head.n, head.merges
+        if first + block.n > INDEX_MAX:
+            raise LimitReached(f"a stream holds at most {INDEX_MAX} datapoints; nothing was inserted")
+        late = head.n > 0 and block.t1 < head.t
+        if late and mode == Mode.ORDERED:
+            raise TimestampOrder(
+                f"the datapoint with t = {block.t1!r} is older than the newest one of the stream, which has "
+                f"t = {head.t!r}; nothing was inserted",
+                t=block.t1,
+                newest=head.t,
+            )
+        if late and mode == Mode.RESTAMP:
+            block = _restamp(block, head.t)
+            late = False
+        if late:
+            with self._writing() as connection:
+                first = merge(connection, key, head, block)
+            merges += 1
+        else:
+            self._layer.append(key, first, block)
+        self._layer.heads[key] = Head(head.n + block.n, max(head.t, block.t2), head.arrivals + block.n, merges)
+        self._layer.dirty.add(key)
+        return first, block
+
+    def _head(self, key: int) -> Head:
+        for heads in (self._layer.heads, self._below.heads):
+            if key in heads:
+                head = heads[key]
+                if head is None:
+                    raise NotFound("the stream does not exist")
+                return head
+        head = self._heads.get(key)
+        if head is None:
+            head = read_head(self._connection, key)
+        self._layer.heads[key] = head
+        return head
+
+    def _find_reply(self, key: int, upload: Upload) -> bytes | None:
+        """Return the answer that *upload* got when it was accepted; ``None`` if it is a new one."""
+        source = upload.source
+        if not 0 < len(source) <= _SOURCE_LENGTH_MAX or not source.isprintable():
+            raise InvalidValue(
+                f"the source of an upload has 1 to {_SOURCE_LENGTH_MAX} printable characters: {source[:99]!r} does not"
+            )
+        if not 1 <= upload.first <= upload.last <= _NUMBER_MAX:
+            raise InvalidValue(f"an upload cannot be numbered {upload.first} to {upload.last}")
+        place = (key, source)
+        receipt = self._layer.receipts.get(place) or self._below.receipts.get(place)
+        if receipt is None:
+            rows = query(self._connection, _RECEIPT, place)
+            receipt = Receipt(*rows[0]) if rows else None
+        if receipt is None or (receipt.expires is not None and receipt.expires <= self._clock()):
+            return None
+        if upload.last == receipt.last and upload.digest == receipt.digest:
+            return receipt.reply
+        if upload.first > receipt.last:
+            return None
+        raise UploadConflict(
+            f"the upload {upload.first} to {upload.last} of source {source!r} is no repetition of one that was "
+            f"accepted, and what was accepted reaches to {receipt.last}",
+            last=receipt.last,
+        )
+
+    def _delete(self, table: str, object_id: int) -> None:
+        with self._writing() as connection:
+            stream_ids = _objects.streams_below(connection, table, object_id)
+            _objects.delete(connection, table, object_id, stream_ids)
+        for id_ in stream_ids:
+            for substream in Substream:
+                self._layer.heads[key_of(id_, substream)] = None
+
+    @contextmanager
+    def _writing(self) -> Iterator[apsw.Connection]:
+        """Lend the connection, in a savepoint of this work, with all that was appended before written."""
+        try:
+            if not self._in_savepoint:
+                try:
+                    self._below.write(self._connection)
+                    self._connection.execute("SAVEPOINT work")
+                except apsw.Error as error:
+                    self.lost = translate(error, self._path)
+                    raise
+                self._in_savepoint = True
+            self._layer.write(self._connection)
+            yield self._connection
+        except apsw.Error as error:
+            self._failed = translate(error, self._path)
+            raise self._failed from error
+
+
+def _restamp(block: Block, t: float) -> Block:
+    """Return *block* with the time stamps before *t* lifted to it."""
+    return Block.of([point if point.t >= t else Datapoint(t, point.d, point.o) for point in block.points])

@@ -1,0 +1,66 @@
+"""Stores to test, all with the same claims to fulfil."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# The helpers beside this file are no package, as the test folders are none.
+sys.path.insert(0, str(Path(__file__).parent))
+
+from store_model import Clock, MemoryStore, make_streams
+
+from connectordb.store import _data, _layer, _merge
+from connectordb.store.base import Store
+from connectordb.store.sqlite import SQLiteStore
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make pages and rows so small that a few datapoints fill several."""
+    monkeypatch.setattr(_data, "PAGE_POINTS", 4)
+    monkeypatch.setattr(_data, "PAGE_BYTES_MAX", 150)
+    monkeypatch.setattr(_layer, "ROW_POINTS_MAX", 5)
+    monkeypatch.setattr(_layer, "_JOIN_POINTS_MAX", 3)
+    monkeypatch.setattr(_layer, "_ROWS_MAX", 2)
+    monkeypatch.setattr(_merge, "_RUN_POINTS_MAX", 3)
+
+
+@pytest.fixture(params=["memory", "sqlite", "sqlite-small"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[Store]:
+    """An empty store: each kind has to fulfil the contract."""
+    made: Store
+    if request.param == "memory":
+        made = MemoryStore(clock=clock)
+    else:
+        if request.param == "sqlite-small":
+            request.getfixturevalue("small")
+        made = SQLiteStore(tmp_path / "connectordb.db", clock=clock)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def sqlite_store(tmp_path: Path, clock: Clock) -> Iterator[SQLiteStore]:
+    with SQLiteStore(tmp_path / "connectordb.db", clock=clock) as made:
+        yield made
+
+
+@pytest.fixture
+def streams(store: Store) -> list[int]:
+    """Ids of three empty streams in `store`."""
+    return make_streams(store, 3)
+
+
+@pytest.fixture
+def stream(streams: list[int]) -> int:
+    """Id of an empty stream in `store`."""
+    return streams[0]

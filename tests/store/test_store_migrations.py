@@ -1,0 +1,150 @@
+"""Opening files of all kinds and versions."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import apsw
+import pytest
+from store_model import block, insert, make_streams, values
+
+from connectordb.errors import FolderError, StoreError
+from connectordb.store._migrate import Migration, load_migrations, migrate
+from connectordb.store.sqlite import SQLiteStore
+
+ONE = Migration(1, "one", "CREATE TABLE a (x INTEGER); INSERT INTO a VALUES (1)")
+TWO = Migration(2, "two", "CREATE TABLE b (x INTEGER); INSERT INTO b SELECT x + 1 FROM a")
+BROKEN = Migration(2, "broken", "CREATE TABLE b (x INTEGER); DELETE FROM a; INSERT INTO nowhere VALUES (1)")
+
+
+def tables(path: Path) -> set[str]:
+    connection = apsw.Connection(str(path))
+    try:
+        return {str(row[0]) for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    finally:
+        connection.close()
+
+
+def test_the_migrations_of_the_package_are_numbered_without_gaps() -> None:
+    migrations = load_migrations()
+    assert [migration.version for migration in migrations] == list(range(1, len(migrations) + 1))
+
+
+def test_a_new_database_is_recorded_and_is_its_owners_alone(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    SQLiteStore(path, clock=lambda: 5.0).close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with closing(apsw.Connection(str(path))) as connection:
+        assert connection.execute("SELECT version, name, applied FROM migrations").fetchall() == [(1, "initial", 5.0)]
+        assert connection.pragma("user_version") == 1
+        assert connection.pragma("journal_mode") == "wal"
+
+
+def test_opening_again_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    with SQLiteStore(path) as store:
+        [stream] = make_streams(store, 1)
+        insert(store, stream, block((1.0, 1)))
+    before = path.read_bytes()
+    with SQLiteStore(path) as store:
+        assert values(store, stream) == [(1.0, 1)]
+    assert path.read_bytes() == before
+
+
+def test_each_migration_is_carried_out_once_and_recorded(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    connection = apsw.Connection(str(path))
+    assert migrate(connection, path, [ONE]) == 1
+    assert migrate(connection, path, [ONE, TWO]) == 2
+    assert migrate(connection, path, [ONE, TWO]) == 2
+    assert connection.execute("SELECT x FROM b").fetchall() == [(2,)]
+    assert connection.execute("SELECT version, name FROM migrations").fetchall() == [(1, "one"), (2, "two")]
+    connection.close()
+
+
+def test_a_failed_migration_leaves_the_version_before(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    connection = apsw.Connection(str(path))
+    with pytest.raises(StoreError, match="nowhere"):
+        migrate(connection, path, [ONE, BROKEN])
+    assert connection.pragma("user_version") == 1
+    assert connection.execute("SELECT x FROM a").fetchall() == [(1,)]
+    assert tables(path) == {"migrations", "a"}
+    assert migrate(connection, path, [ONE, TWO]) == 2
+    connection.close()
+
+
+CRASH = """
+import os, sys, apsw
+from contextlib import closing
+from pathlib import Path
+from connectordb.store._migrate import Migration, migrate
+path = Path(sys.argv[1])
+connection = apsw.Connection(str(path))
+connection.pragma("journal_mode", "wal")
+connection.create_scalar_function("die", lambda: os.kill(os.getpid(), 9))
+one = Migration(1, "one", "CREATE TABLE a (x INTEGER); INSERT INTO a VALUES (1)")
+migrate(connection, path, [one])
+migrate(connection, path, [one, Migration(2, "two", "CREATE TABLE b (x); DELETE FROM a; SELECT die()")])
+"""
+
+
+def test_a_crash_in_a_migration_leaves_the_version_before(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    died = subprocess.run([sys.executable, "-c", CRASH, str(path)], env=os.environ, timeout=60, check=False)
+    assert died.returncode == -9
+    assert tables(path) == {"migrations", "a"}
+    connection = apsw.Connection(str(path))
+    assert migrate(connection, path, [ONE, TWO]) == 2
+    assert connection.execute("SELECT x FROM b").fetchall() == [(2,)]
+    connection.close()
+
+
+def test_a_database_of_a_newer_version_is_refused_and_not_touched(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    SQLiteStore(path).close()
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.pragma("user_version", 7)
+    before = path.read_bytes()
+    with pytest.raises(FolderError, match=r"version 7.*versions up to 1"):
+        SQLiteStore(path)
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_is_no_database_is_refused_and_not_touched(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    path.write_bytes(b"Dear diary, today I measured nothing. " * 200)
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="is no SQLite database"):
+        SQLiteStore(path)
+    assert path.read_bytes() == before
+
+
+def test_somebody_elses_database_is_refused_and_not_touched(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.execute("CREATE TABLE recipes (name TEXT)")
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="not one of ConnectorDB"):
+        SQLiteStore(path)
+    assert path.read_bytes() == before
+
+
+def test_a_folder_that_does_not_exist_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="cannot be made"):
+        SQLiteStore(tmp_path / "missing" / "s.db")
+
+
+def test_a_folder_in_place_of_the_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="cannot be opened"):
+        SQLiteStore(tmp_path)
+
+
+def test_an_unknown_durability_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="full, normal"):
+        SQLiteStore(tmp_path / "s.db", synchronous="off")
