@@ -1,0 +1,59 @@
+"""`Core`: all the rules, in front of a store."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from ..store.base import Store
+from .data import DataRules
+from .identity import Identity
+from .objects import ObjectRules
+from .permissions import Permissions
+from .settings import Settings
+
+__all__ = ["Core"]
+
+
+class Core(ObjectRules, DataRules):
+    """What ConnectorDB does, for whoever asks; knows nothing of HTTP.
+
+    For one event loop: its coroutines and its plain methods are to be called from the loop's thread.
+
+    Attributes:
+        identity: Tells from credentials who asks.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        permissions: Permissions,
+        *,
+        secret: bytes,
+        admin_key: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Set up the rules.
+
+        Args:
+            store: Where everything is; closed by `close`.
+            secret: Signs session cookies.
+            admin_key: The API key of the local administrator.
+            clock: Tells the present time in seconds since the Unix epoch.
+        """
+        super().__init__(store, settings, permissions, clock)
+        self.identity = Identity(store, self.directory, settings.auth, secret=secret, admin_key=admin_key, clock=clock)
+        self.reading = ThreadPoolExecutor(settings.store.read_threads, thread_name_prefix="connectordb-read")
+
+    async def close(self) -> None:
+        """Finish what was accepted, and close the store."""
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self._close)
+
+    def _close(self) -> None:
+        self.identity.close()
+        self.reading.shutdown()
+        self.store.close()

@@ -1,0 +1,38 @@
+"""What an asker gets to see of a user, a device or a stream: the fields that its role may read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import wire
+from ..store.base import Device, Stream, User
+from .fields import FIELDS
+from .permissions import Access
+
+__all__ = ["view_device", "view_stream", "view_user"]
+
+
+def view_user(user: User, access: Access) -> wire.User:
+    """Return the readable fields of *user*."""
+    return wire.User(**_readable("user", user, access))
+
+
+def view_device(device: Device, access: Access) -> wire.Device:
+    """Return the readable fields of *device*."""
+    return wire.Device(**_readable("device", device, access))
+
+
+def view_stream(stream: Stream, access: Access, device: str | None = None) -> wire.Stream:
+    """Return the readable fields of *stream*, and the name of its *device* if given."""
+    view = wire.Stream(**_readable("stream", stream, access))
+    if device is not None:
+        view.device = device
+    return view
+
+
+def _readable(kind: str, record: User | Device | Stream, access: Access) -> dict[str, Any]:
+    return {
+        field: getattr(record, field)
+        for field in ("name", *FIELDS[kind])
+        if f"{kind}_{field}" in access.read and field != "password"
+    }
