@@ -1,0 +1,1 @@
+"""The HTTP server: decode, call the core, encode. No rule, no SQL."""

@@ -1,0 +1,142 @@
+"""Datapoints: the hot paths."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from hashlib import blake2b
+from typing import cast
+
+from ..block import Block
+from ..core import UploadRequest
+from ..errors import Invalid, InvalidRange, Unsupported
+from ..store.base import Mode
+from ..wire import SOURCE_LENGTH_MAX, decode_points
+from .params import flag, index, parse_range, seconds
+from .reply import JSON, Reply, json_reply, text_reply
+from .request import JSON_ERRORS, Request, json_error
+from .state import State
+
+__all__ = ["insert", "read"]
+
+WHOLE_BYTES_MAX = 256 * 1024
+"""A range up to about this size is sent in one piece, so that its length is known."""
+CHUNK_BYTES = 64 * 1024
+"""Small blocks are put together to chunks of about this size."""
+KEY_LIFETIME_S = 24 * 3600.0
+"""How long an ``Idempotency-Key`` is remembered."""
+
+_MODES = {"POST": Mode.ORDERED, "PUT": Mode.RESTAMP, "PATCH": Mode.MERGE}
+_KEY = re.compile(rb"[!-~]{1,%d}" % SOURCE_LENGTH_MAX)
+_UPLOAD_PARAMS = ("source", "first", "last")
+
+
+async def insert(state: State, request: Request) -> Reply:
+    """Insert datapoints: POST in order, PUT with restamp, PATCH merged by time."""
+    body = await request.body()
+    try:
+        points = decode_points(body)
+    except JSON_ERRORS as e:
+        raise json_error(e, body) from None
+    mode = _MODES[request.method]
+    params = request.params
+    verdicts = flag(params, "verdicts")
+    user, device, stream = request.args
+    report = await state.core.insert(
+        request.actor,
+        (user, device, stream),
+        points,
+        mode,
+        downlink=flag(params, "downlink"),
+        verdicts=verdicts,
+        upload=_upload(request, mode, body),
+    )
+    if not report.repeated:
+        state.metrics.points_inserted += report.stored
+    return json_reply(report) if verdicts else text_reply("ok")
+
+
+async def read(state: State, request: Request) -> Reply:
+    """A range of datapoints, or with ``q`` the length or the index of a time."""
+    params = request.params
+    downlink = flag(params, "downlink")
+    user, device, stream = request.args
+    path = (user, device, stream)
+    match params.get("q"):
+        case None:
+            pass
+        case "length":
+            _only(params, "q=length", {"q", "downlink"})
+            return text_reply(str(state.core.length(request.actor, path, downlink=downlink)))
+        case "time2index":
+            _only(params, "q=time2index", {"q", "t", "downlink"})
+            t = seconds(params, "t")
+            if t is None:
+                raise InvalidRange("q=time2index needs a time, as in q=time2index&t=1500000000")
+            return json_reply(state.core.time_index(request.actor, path, t, downlink=downlink))
+        case other:
+            raise Invalid(f"unknown query q={other[:40]!a}: datapoints know q=length and q=time2index")
+    if params.get("transform"):
+        raise Unsupported("this server does not run transforms")
+    if "t" in params:
+        raise Invalid("the parameter 't' belongs to q=time2index; a range by time has t1 and t2")
+    blocks = state.core.read(request.actor, path, parse_range(params), downlink=downlink)
+    return await _range_reply(state, cast("AsyncGenerator[Block, None]", blocks))
+
+
+async def _range_reply(state: State, blocks: AsyncGenerator[Block, None]) -> Reply:
+    """Read the beginning, so that what can be wrong is known before the status is sent; then the rest as it goes."""
+    parts: list[bytes] = []
+    size = 0
+    async for block in blocks:
+        parts.append(block.json)
+        size += len(parts[-1])
+        state.metrics.points_read += block.n
+        if size >= WHOLE_BYTES_MAX:
+            return Reply(200, b"", JSON, chunks=_chunks(state, parts, blocks))
+    return Reply(200, b"[" + b",".join(parts) + b"]", JSON)
+
+
+async def _chunks(state: State, begun: list[bytes], blocks: AsyncGenerator[Block, None]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(blocks):
+        yield b"[" + b",".join(begun)
+        parts = [b""]
+        size = 0
+        async for block in blocks:
+            parts.append(block.json)
+            size += len(parts[-1])
+            state.metrics.points_read += block.n
+            if size >= CHUNK_BYTES:
+                yield b",".join(parts)
+                parts, size = [b""], 0
+        yield b",".join(parts) + b"]"
+
+
+def _upload(request: Request, mode: Mode, body: bytes) -> UploadRequest | None:
+    """What makes the insert recognisable when it comes again."""
+    params = request.params
+    key = request.headers.get(b"idempotency-key")
+    if key is not None and not _KEY.fullmatch(key):
+        raise Invalid(f"an Idempotency-Key has 1 to {SOURCE_LENGTH_MAX} characters, all of them visible ASCII")
+    if params and not params.keys().isdisjoint(_UPLOAD_PARAMS):
+        source, first, last = params.get("source", ""), index(params, "first"), index(params, "last")
+        if not source or first is None or last is None:
+            raise Invalid("an upload needs all of source, first and last")
+        return UploadRequest(source, first, last, _digest(mode, body))
+    if key is None:
+        return None
+    # Hashed, so that no key can be taken for the source of somebody's uploads.
+    source = "key:" + blake2b(key, digest_size=16).hexdigest()
+    return UploadRequest(source, 1, 1, _digest(mode, body), lifetime_s=KEY_LIFETIME_S)
+
+
+def _digest(mode: Mode, body: bytes) -> bytes:
+    return blake2b(body, digest_size=16, person=mode.name.encode()).digest()
+
+
+def _only(params: Mapping[str, str], what: str, allowed: set[str]) -> None:
+    """Refuse parameters that have no meaning here."""
+    strangers = params.keys() - allowed - {"apikey"}
+    if strangers:
+        raise Invalid(f"{what} does not go together with {', '.join(sorted(strangers))}")

@@ -1,0 +1,112 @@
+"""What those ask who look after the server: is it alive, is it ready, how is it doing, what can it do."""
+
+from __future__ import annotations
+
+import asyncio
+from importlib.resources import files
+
+from ..errors import ConnectorDBError, NotFound, PermissionDenied, Unavailable, Unsupported
+from .openapi import describe
+from .reply import JSON, Reply, json_reply, text_reply
+from .request import Request
+from .state import State
+
+__all__ = [
+    "alive",
+    "metrics",
+    "openapi",
+    "ready",
+    "script_functions",
+    "static",
+    "to_docs",
+    "unsupported",
+    "version",
+]
+
+STORE_PATIENCE_S = 2.0
+DOCS_PATH = "/api/v1/docs"
+
+_STATIC = {
+    "docs.html": b"text/html; charset=utf-8",
+    "docs.css": b"text/css; charset=utf-8",
+    "docs.js": b"text/javascript; charset=utf-8",
+}
+_POLICY = (
+    b"content-security-policy",
+    b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+)
+
+
+async def alive(state: State, request: Request) -> Reply:
+    """The process answers."""
+    return text_reply("ok")
+
+
+async def ready(state: State, request: Request) -> Reply:
+    """The server takes requests, and its store answers."""
+    if state.draining:
+        raise Unavailable("the server is shutting down")
+    try:
+        async with asyncio.timeout(STORE_PATIENCE_S):
+            await asyncio.to_thread(state.core.store.counts)
+    except TimeoutError:
+        raise Unavailable(f"the database has not answered within {STORE_PATIENCE_S:.0f} s") from None
+    except ConnectorDBError as e:
+        state.log.error("store_not_ready", ref=request.ref, error=str(e))
+        raise Unavailable("the database cannot be read") from None
+    return text_reply("ok")
+
+
+async def metrics(state: State, request: Request) -> Reply:
+    """Counters for Prometheus; for this machine itself, and for those who may count users."""
+    if not _is_local(request):
+        try:
+            state.core.count(request.actor, "users")
+        except PermissionDenied:
+            raise PermissionDenied("metrics are for administrators, and for programs on the server's machine") from None
+    text, content_type = state.metrics.render(state.version)
+    return Reply(200, text, content_type.encode())
+
+
+async def version(state: State, request: Request) -> Reply:
+    """The version of the server."""
+    return text_reply(state.version)
+
+
+async def script_functions(state: State, request: Request) -> Reply:
+    """The transforms, or the interpolators, that the server knows: none. Clients ask for them at the outset."""
+    return json_reply({})
+
+
+async def unsupported(state: State, request: Request) -> Reply:
+    """What has its place in the protocol, and is not there yet."""
+    raise Unsupported(f"this server does not do {request.scope['path']}")
+
+
+async def openapi(state: State, request: Request) -> Reply:
+    """The description of this interface."""
+    from .routes import ROUTES
+
+    return Reply(200, describe(ROUTES, state.version), JSON)
+
+
+async def static(state: State, request: Request) -> Reply:
+    """The page to browse the interface, and what belongs to it."""
+    name = request.args[0] if request.args else "docs.html"
+    content_type = _STATIC.get(name)
+    if content_type is None:
+        raise NotFound(f"there is no page {name[:40]!a}")
+    return Reply(200, files(__package__).joinpath("static", name).read_bytes(), content_type, (_POLICY,))
+
+
+async def to_docs(state: State, request: Request) -> Reply:
+    """Send a browser to the page that describes the interface."""
+    return Reply(302, b"", b"", ((b"location", DOCS_PATH.encode()),))
+
+
+def _is_local(request: Request) -> bool:
+    """Whether a program on this machine asks, and not a proxy or a web page that runs here."""
+    forwarded = b"x-forwarded-for" in request.headers or b"forwarded" in request.headers
+    loopback = request.peer.startswith("127.") or request.peer in ("::1", "local")
+    return loopback and not forwarded and not request.cross_origin

@@ -1,0 +1,365 @@
+"""Local mode: the whole server in this process, without a port."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import getpass
+import re
+import secrets
+import threading
+from collections.abc import Coroutine, Iterator, Mapping
+from concurrent.futures import CancelledError as FutureCancelled
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import unquote
+
+from .. import __version__
+from ..client._transport import Reply, StreamReply
+from ..core import ROOT
+from ..core.folder import Folder
+from ..errors import Closed, FolderError, Invalid, InvalidValue, TimedOut
+from .app import create_app
+from .asgi import Message, Scope
+
+__all__ = ["LocalTransport", "open_local"]
+
+T = TypeVar("T")
+
+DEFAULT_USER = "owner"
+"""Name of the user in a new folder, if the operating system's user name cannot be one here."""
+PIECES_WAITING_MAX = 4
+"""How many pieces of an answer wait for their reader."""
+CLOSE_PATIENCE_S = 60.0
+
+
+class _LocalServer:
+    """A database folder, opened in this process, with its event loop in a thread of its own.
+
+    Whoever opens the same folder again in this process shares it: the folder's lock is the process's.
+    """
+
+    _all: dict[Path, _LocalServer] = {}  # noqa: RUF012 - shared on purpose
+    _lock = threading.Lock()
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.users = 1
+        self.closed = False
+        self.folder = Folder.open(path)
+        try:
+            self.core = self.folder.core()
+        except BaseException:
+            self.folder.close()
+            raise
+        self.app = create_app(self.core, version=__version__)
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, name="connectordb-local", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def open(cls, path: Path) -> _LocalServer:
+        """Return the server on the folder *path*, to be given back with `release`."""
+        path = path.resolve()
+        with cls._lock:
+            known = cls._all.get(path)
+            if known is not None:
+                known.users += 1
+                return known
+            server = cls._all[path] = cls(path)
+            if len(cls._all) == 1:
+                atexit.register(cls.close_all)
+            return server
+
+    def release(self) -> None:
+        """Give the server back; the last one closes the database."""
+        with self._lock:
+            self.users -= 1
+            if self.users == 0:
+                self._close()
+
+    @classmethod
+    def close_all(cls) -> None:
+        """Close what is still open when the process ends."""
+        with cls._lock:
+            for server in list(cls._all.values()):
+                server._close()
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run *work* on the event loop."""
+        if self.closed:
+            work.close()
+            raise Closed("this database has been closed")
+        return asyncio.run_coroutine_threadsafe(work, self.loop)
+
+    def _close(self) -> None:
+        self.closed = True
+        self._all.pop(self.path, None)
+        self.app.drain()
+        try:
+            asyncio.run_coroutine_threadsafe(self._shut_down(), self.loop).result(CLOSE_PATIENCE_S)
+        finally:
+            self.loop.call_soon_threadsafe(self.loop.stop)
+            self._thread.join(CLOSE_PATIENCE_S)
+            self.loop.close()
+            self.folder.close()
+
+    async def _shut_down(self) -> None:
+        mine = asyncio.current_task()
+        tasks = [task for task in asyncio.all_tasks() if task is not mine]
+        if tasks:
+            _, pending = await asyncio.wait(tasks, timeout=self.folder.settings.server.shutdown_s)
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
+        await self.core.close()
+        await asyncio.get_running_loop().shutdown_default_executor()
+
+
+class LocalTransport:
+    """Carries requests to a database folder in this process; see `connectordb.client.Transport`.
+
+    Attributes:
+        url: Stands for the folder in messages.
+        admin_key: The API key of the local administrator, who may do everything.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        """Open the database in *folder*.
+
+        Raises:
+            FolderError: it cannot be opened; the message says why, and by whom it is in use.
+        """
+        self._server = _LocalServer.open(Path(folder))
+        self.url = f"local:{self._server.path}"
+        self.admin_key = self._server.folder.admin_key
+        self._closed = False
+
+    def request(
+        self, method: str, target: str, *, headers: Mapping[str, str], body: bytes | None, timeout_s: float
+    ) -> Reply:
+        """See `Transport.request`."""
+        exchange = _Exchange(method, target, headers, body)
+        return _result(self._submit(exchange.run_whole(self._server.app, timeout_s)), None)
+
+    @contextmanager
+    def stream(
+        self, method: str, target: str, *, headers: Mapping[str, str], body: bytes | None, timeout_s: float
+    ) -> Iterator[StreamReply]:
+        """See `Transport.stream`."""
+        exchange = _Exchange(method, target, headers, body)
+        running = self._submit(exchange.run(self._server.app))
+        try:
+            _result(self._submit(exchange.started()), timeout_s)
+            yield _LocalReply(self, exchange, timeout_s)
+        finally:
+            running.cancel()
+            with contextlib.suppress(BaseException):
+                running.result(CLOSE_PATIENCE_S)
+
+    def close(self) -> None:
+        """See `Transport.close`. May be called twice."""
+        if not self._closed:
+            self._closed = True
+            self._server.release()
+
+    async def find_apikey(self, user: str | None) -> str:
+        """Return the API key with which to act as *user*, or as the only user there is.
+
+        To be run on the server's event loop.
+        """
+        core = self._server.core
+        names = [str(found.name) for found in core.list_users(ROOT)]
+        if user is None and len(names) == 1:
+            user = names[0]
+        if user not in names:
+            there = f"the users are {', '.join(names)}" if names else "there are no users"
+            wish = f"there is no user {user!r}" if user is not None else "as which user?"
+            raise FolderError(f"{self._server.path}: {wish}: {there}")
+        assert user is not None  # noqa: S101
+        return str(core.read_device(ROOT, user, "user").apikey)
+
+    def apikey(self, user: str | None) -> str:
+        """Return the API key with which to act as *user*, or as the only user there is.
+
+        Raises:
+            FolderError: there is no such user, or *user* is ``None`` and there is not exactly one.
+        """
+        return _result(self._submit(self.find_apikey(user)), None)
+
+    def _submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        if self._closed:
+            work.close()
+            raise Closed("this client has been closed")
+        return self._server.submit(work)
+
+
+class _Exchange:
+    """One request and its answer, between the thread that asks and the event loop that answers."""
+
+    def __init__(self, method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> None:
+        path, _, query = target.partition("?")
+        sent = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        sent.append((b"host", b"localhost"))
+        self.scope: Scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": unquote(path),
+            "raw_path": path.encode("latin-1"),
+            "query_string": query.encode("latin-1"),
+            "root_path": "",
+            "headers": sent,
+            "client": None,
+            "server": None,
+        }
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.complete = False
+        self._body: bytes | None = body or b""
+        self._begun = asyncio.Event()
+        self._pieces: asyncio.Queue[bytes | None] = asyncio.Queue(PIECES_WAITING_MAX)
+
+    async def run(self, app: Any) -> None:
+        """Let *app* answer; the pieces of the body wait to be read."""
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._take_head(message)
+                self._begun.set()
+                return
+            if message["body"]:
+                await self._pieces.put(message["body"])
+            self.complete = not message.get("more_body", False)
+
+        try:
+            await app(self.scope, self._receive, send)
+        finally:
+            self._begun.set()
+            await self._pieces.put(None)
+
+    async def run_whole(self, app: Any, timeout_s: float) -> Reply:
+        """Let *app* answer and return all of it."""
+        loop = asyncio.get_running_loop()
+        parts: list[bytes] = []
+        try:
+            async with asyncio.timeout(timeout_s) as timeout:
+
+                async def send(message: Message) -> None:
+                    if message["type"] == "http.response.start":
+                        self._take_head(message)
+                    else:
+                        parts.append(message["body"])
+                        self.complete = not message.get("more_body", False)
+                    timeout.reschedule(loop.time() + timeout_s)
+
+                await app(self.scope, self._receive, send)
+        except TimeoutError:
+            raise TimedOut(f"no answer within {timeout_s} s") from None
+        if not self.complete:
+            raise Closed("the answer was cut off")
+        return Reply(self.status, self.headers, b"".join(parts))
+
+    async def started(self) -> None:
+        """Wait for the status."""
+        await self._begun.wait()
+        if not self.status:
+            raise Closed("no answer came")
+
+    async def next_piece(self) -> bytes | None:
+        """The next piece of the body, ``None`` at its end."""
+        piece = await self._pieces.get()
+        if piece is None and not self.complete:
+            raise Closed("the answer was cut off")
+        return piece
+
+    async def _receive(self) -> Message:
+        body, self._body = self._body, None
+        if body is None:
+            await asyncio.Event().wait()  # nobody hangs up here: the task is cancelled instead
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    def _take_head(self, message: Message) -> None:
+        self.status = message["status"]
+        self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in message["headers"]}
+
+
+class _LocalReply:
+    """An answer whose body is read piece by piece."""
+
+    def __init__(self, transport: LocalTransport, exchange: _Exchange, timeout_s: float) -> None:
+        self._transport = transport
+        self._exchange = exchange
+        self._timeout_s = timeout_s
+        self.status = exchange.status
+        self.headers: Mapping[str, str] = exchange.headers
+
+    def iter_bytes(self) -> Iterator[bytes]:
+        """Yield the body in pieces."""
+        while True:
+            piece = _result(self._transport._submit(self._exchange.next_piece()), self._timeout_s)
+            if piece is None:
+                return
+            yield piece
+
+
+def open_local(folder: Path | str, user: str | None = None) -> tuple[LocalTransport, str]:
+    """Open the database in *folder*, which is made if it does not exist, and return how to use it.
+
+    Args:
+        folder: The folder. A new one gets an administrator called *user*, or like the user of the system.
+        user: As whom to act; ``None``: as the only user there is.
+
+    Returns:
+        The transport, and the API key of the user's device ``user``.
+
+    Raises:
+        FolderError: the folder is in use by another process, or is no database; or there is no such user, or more
+            than one and none was named.
+    """
+    path = Path(folder)
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        _create(path, user)
+    transport = LocalTransport(path)
+    try:
+        return transport, transport.apikey(user)
+    except BaseException:
+        transport.close()
+        raise
+
+
+def _create(path: Path, user: str | None) -> None:
+    password = secrets.token_urlsafe(24)  # nobody needs it: `connectordb user passwd` sets another
+    if user is not None:
+        Folder.create(path, user=user, password=password)
+        return
+    try:
+        Folder.create(path, user=_system_user(), password=password)
+    except (Invalid, InvalidValue):
+        Folder.create(path, user=DEFAULT_USER, password=password)
+
+
+def _system_user() -> str:
+    try:
+        name = getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return DEFAULT_USER
+    return re.sub(r"[^a-zA-Z0-9_-]", "", name).lstrip("0123456789_-")[:29] or DEFAULT_USER
+
+
+def _result(future: Future[T], timeout_s: float | None) -> T:
+    try:
+        return future.result(timeout_s)
+    except TimedOut:
+        raise
+    except FutureTimeout:
+        future.cancel()
+        raise TimedOut(f"no answer within {timeout_s} s") from None
+    except FutureCancelled:
+        raise Closed("this client has been closed") from None

@@ -1,0 +1,375 @@
+"""The table of all calls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import wire
+from ..datapoint import Datapoint
+from . import auth, data, feed, health, metadata
+from .routing import Answer, Body, Handler, Param, Route
+
+__all__ = ["ROUTES"]
+
+API = wire.API
+_USER = f"{API}/crud/{{user}}"
+_DEVICE = f"{_USER}/{{device}}"
+_STREAM = f"{_DEVICE}/{{stream}}"
+_DATA = f"{_STREAM}/data"
+
+_TEXT = "text/plain"
+_JSON = "application/json"
+_INT64 = {"type": "integer", "minimum": -(2**63) + 1, "maximum": 2**63 - 1}
+_FLAG = {"type": "boolean", "default": False}
+
+
+def _choice(*values: str) -> dict[str, Any]:
+    return {"type": "string", "enum": list(values)}
+
+
+def _text_answer(description: str, schema: dict[str, Any] | None = None) -> Answer:
+    return Answer(description, {_TEXT: schema or {"type": "string"}})
+
+
+_OK = _text_answer("`ok`", {"type": "string", "const": "ok"})
+
+_DOWNLINK = Param("downlink", _FLAG, "Mean the substream of requests to the owner of the stream.")
+_TRANSFORM = Param("transform", {"type": "string"}, "A PipeScript: not supported by this server.", described=False)
+_PUBLIC_ERRORS = (404,)
+_READ_ERRORS = (404,)
+_WRITE_ERRORS = (403, 404, 408, 413)
+
+_RANGE_PARAMS = (
+    Param("i1", _INT64, "First index, inclusive. Negative: from the end."),
+    Param("i2", _INT64, "Last index, exclusive. Negative: from the end. 0 or none: to the end."),
+    Param("t1", {"type": "number"}, "Seconds since 1970: only datapoints after this time."),
+    Param(
+        "t2", {"type": "number"}, "Seconds since 1970: only datapoints up to and at this time. 0 or none: to the end."
+    ),
+    Param(
+        "limit",
+        {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
+        "With t1 or t2: at most this many, counted from the oldest. 0 or none: all.",
+    ),
+)
+_INSERT_PARAMS = (
+    _DOWNLINK,
+    Param(
+        "verdicts",
+        _FLAG,
+        "Store what can be stored, and answer with a report of what was refused and why. Otherwise it is all or "
+        "nothing, and the answer is `ok`.",
+    ),
+    Param(
+        "source",
+        {"type": "string", "minLength": 1, "maxLength": wire.SOURCE_LENGTH_MAX},
+        "Who numbers its uploads, with `first` and `last`: repeating the newest upload of a source writes nothing and "
+        "gets the same answer; another one that overlaps it is a 409.",
+    ),
+    Param("first", {**_INT64, "minimum": 1}, "Number of the first datapoint of the upload."),
+    Param("last", {**_INT64, "minimum": 1}, "Number of the last datapoint of the upload."),
+    Param(
+        "Idempotency-Key",
+        {"type": "string", "minLength": 1, "maxLength": wire.SOURCE_LENGTH_MAX, "pattern": "^[!-~]+$"},
+        "Makes the insert safe to repeat for 24 hours: the same key with the same body is stored once. With another "
+        "body it is a 409. Has no effect beside `source`.",
+        "header",
+    ),
+)
+_POINTS = Body(
+    {"anyOf": [{"type": "array", "items": Datapoint}, {"type": "null"}]},
+    "An array of datapoints. Without `t`, or with 0, a datapoint gets the server's time. `o` is not looked at.",
+    [{"t": 1500000000.5, "d": 21.5}],
+)
+
+
+def _insert(method: str, summary: str, description: str) -> Route:
+    return Route(
+        method=method,
+        path=_DATA,
+        handler=data.insert,
+        tag="Datapoints",
+        summary=summary,
+        description=description,
+        params=_INSERT_PARAMS,
+        body=_POINTS,
+        answer=Answer("`ok`, or with `verdicts=true` a report", {_TEXT: _OK.types[_TEXT], _JSON: wire.InsertReport}),
+        errors=(*_WRITE_ERRORS, 409),
+    )
+
+
+def _object(kind: str, path: str, handlers: dict[str, Handler], q: Param | None, *more: Param) -> tuple[Route, ...]:
+    """The four calls on a user, a device or a stream."""
+    view = {"user": wire.User, "device": wire.Device, "stream": wire.Stream}[kind]
+    wanted = {"user": wire.UserCreate, "device": wire.DeviceCreate, "stream": wire.StreamCreate}[kind]
+    example = {
+        "user": {"email": "alice@example.com", "password": "secret"},
+        "device": {"nickname": "My phone"},
+        "stream": {"schema": '{"type": "number"}'},
+    }[kind]
+    tag = f"{kind.capitalize()}s"
+    listed = {"anyOf": [view, {"type": "array", "items": {"anyOf": [wire.Device, wire.Stream]}}]}
+    read = Route(
+        method="GET",
+        path=path,
+        handler=handlers["GET"],
+        tag=tag,
+        summary=f"Read a {kind}" + (", or list what it has" if q else ""),
+        description="Fields that the asker may not read are left out. What may not be seen is a 404, as if missing.",
+        params=(q, *more) if q else (),
+        answer=Answer(f"The {kind}" + (", or the list" if q else ""), {_JSON: listed if q else view}),
+        errors=_READ_ERRORS,
+    )
+    create = Route(
+        method="POST",
+        path=path,
+        handler=handlers["POST"],
+        tag=tag,
+        summary=f"Create a {kind}",
+        description="All or nothing. `null` stands for `{}`.",
+        body=Body({"anyOf": [wanted, {"type": "null"}]}, "", example),
+        answer=Answer(f"The {kind} as its creator may see it", {_JSON: view}),
+        errors=_WRITE_ERRORS,
+    )
+    update = Route(
+        method="PUT",
+        path=path,
+        handler=handlers["PUT"],
+        tag=tag,
+        summary=f"Change a {kind}",
+        description="The body has only the fields to change. All or nothing."
+        + (' `{"apikey": ""}` makes a new random key; the old one stops working at once.' if kind == "device" else ""),
+        body=Body({"$ref": f"#/components/schemas/{kind.capitalize()}Update"}, "", {"nickname": "New"}),
+        answer=Answer(f"The {kind} as it is now", {_JSON: view}),
+        errors=_WRITE_ERRORS,
+    )
+    delete = Route(
+        method="DELETE",
+        path=path,
+        handler=handlers["DELETE"],
+        tag=tag,
+        summary=f"Delete a {kind}",
+        description="With all that is below it, data included.",
+        answer=_OK,
+        errors=(403, 404),
+    )
+    return read, create, update, delete
+
+
+def _plain(path: str, handler: Handler, summary: str, answer: Answer, *, tag: str, **more: Any) -> Route:
+    return Route(method="GET", path=path, handler=handler, tag=tag, summary=summary, answer=answer, **more)
+
+
+ROUTES: tuple[Route, ...] = (
+    _plain(
+        API,
+        metadata.read_root,
+        "Who am I, or how much is there",
+        _text_answer("A path (`alice/phone`, or `nobody`), or a number"),
+        tag="Server",
+        params=(
+            Param(
+                "q",
+                _choice("this", "countusers", "countdevices", "countstreams"),
+                "`this`: path of the device that asks. The others: a number, for those whose role may count.",
+                required=True,
+            ),
+        ),
+        errors=(403,),
+    ),
+    _plain(
+        f"{API}/crud",
+        metadata.read_users,
+        "List the users",
+        Answer("Those that may be seen", {_JSON: {"type": "array", "items": wire.User}}),
+        tag="Users",
+        params=(Param("q", _choice("ls"), "What to list.", required=True),),
+        errors=(404,),
+    ),
+    *_object(
+        "user",
+        _USER,
+        {
+            "GET": metadata.read_user,
+            "POST": metadata.create_user,
+            "PUT": metadata.update_user,
+            "DELETE": metadata.delete_user,
+        },
+        Param("q", _choice("ls", "devices", "streams"), "List the devices (`ls` is the same), or the streams of all."),
+        Param("public", _FLAG, "With q=streams: only those of public devices."),
+        Param("downlink", _FLAG, "With q=streams: only downlinks."),
+        Param("visible", _FLAG, "With q=streams: not those of invisible devices."),
+    ),
+    *_object(
+        "device",
+        _DEVICE,
+        {
+            "GET": metadata.read_device,
+            "POST": metadata.create_device,
+            "PUT": metadata.update_device,
+            "DELETE": metadata.delete_device,
+        },
+        Param("q", _choice("ls", "streams"), "List the streams; both mean the same."),
+    ),
+    *_object(
+        "stream",
+        _STREAM,
+        {
+            "GET": metadata.read_stream,
+            "POST": metadata.create_stream,
+            "PUT": metadata.update_stream,
+            "DELETE": metadata.delete_stream,
+        },
+        None,
+    ),
+    _plain(
+        _DATA,
+        data.read,
+        "Read datapoints, their number, or the index of a time",
+        Answer(
+            "Datapoints, oldest first; or a number",
+            {
+                _JSON: {"anyOf": [{"type": "array", "items": Datapoint}, {"type": "integer", "minimum": 0}]},
+                _TEXT: {"type": "string", "pattern": "^[0-9]+$"},
+            },
+        ),
+        tag="Datapoints",
+        description=(
+            "A range goes either by index (`i1`, `i2`, like a Python slice) or by time (`t1 < t <= t2`, `limit`); one "
+            "of `i1`, `i2`, `t1`, `t2` has to be given. `t` is left out where it is 0, and `d` where it is null. A "
+            "long answer comes in chunks; one that is cut off without its end is not complete."
+        ),
+        params=(
+            Param(
+                "q", _choice("length", "time2index"), "The number of datapoints; or the index of the first after `t`."
+            ),
+            Param("t", {"type": "number"}, "With q=time2index: seconds since 1970."),
+            *_RANGE_PARAMS,
+            _DOWNLINK,
+            _TRANSFORM,
+        ),
+        errors=(403, 404),
+    ),
+    _insert(
+        "POST",
+        "Insert datapoints in order",
+        "Refused if a time stamp is older than the one before it, or than the newest in the stream.",
+    ),
+    _insert(
+        "PUT",
+        "Insert datapoints, restamping late ones",
+        "Time stamps older than the newest in the stream become the newest. Within the array they must not decrease.",
+    ),
+    _insert(
+        "PATCH",
+        "Insert datapoints where they belong in time",
+        "Late datapoints go between those stored, behind those of equal time. The array may be in any order.",
+    ),
+    _plain(
+        f"{API}/feed/{{user}}/{{device}}/{{feed}}",
+        feed.read_feed,
+        "A stream as an Atom feed",
+        Answer("The newest 500 datapoints, oldest first", {"application/xml": {"type": "string"}}),
+        tag="Datapoints",
+        params=(_TRANSFORM,),
+        errors=(403, 404),
+    ),
+    _plain(
+        f"{API}/login",
+        auth.login,
+        "Get a session cookie",
+        _OK,
+        tag="Session",
+        description="For the web pages of this server: afterwards the cookie tells who asks. Nobody gets none.",
+        params=(Param("remember", {"type": "boolean", "default": True}, "Keep it when the browser is closed."),),
+        errors=(403,),
+    ),
+    _plain(f"{API}/logout", auth.logout, "Give the session cookie back", _OK, tag="Session", public=True),
+    _plain(
+        f"{API}/meta/version",
+        health.version,
+        "Version of the server",
+        _text_answer("As in `0.4.0`"),
+        tag="Server",
+        public=True,
+    ),
+    *(
+        _plain(
+            f"{API}/meta/{what}",
+            health.script_functions,
+            summary,
+            Answer("By name; empty, as this server does not run PipeScript", {_JSON: {"type": "object"}}),
+            tag="Server",
+            public=True,
+        )
+        for what, summary in (
+            ("transforms", "The transforms of PipeScript"),
+            ("interpolators", "The interpolators of datasets"),
+        )
+    ),
+    *(
+        Route(
+            method=method,
+            path=f"{API}/{path}",
+            handler=health.unsupported,
+            tag="Server",
+            summary=summary,
+            answer=Answer("501", {}),
+            public=True,
+            described=False,
+        )
+        for method, path, summary in (
+            ("POST", "query/merge", "Several streams in order of time"),
+            ("POST", "query/dataset", "A table from several streams"),
+            ("GET", "websocket", "Subscriptions"),
+        )
+    ),
+    _plain(
+        f"{API}/openapi.json",
+        health.openapi,
+        "This description",
+        Answer("OpenAPI 3.1", {_JSON: {"type": "object"}}),
+        tag="Server",
+        public=True,
+    ),
+    _plain(
+        f"{API}/docs",
+        health.static,
+        "A page to browse this description",
+        Answer("A page", {"text/html": {"type": "string"}}),
+        tag="Server",
+        public=True,
+    ),
+    _plain(
+        f"{API}/docs/{{file}}",
+        health.static,
+        "What belongs to that page",
+        Answer("A file", {"text/html": None, "text/css": None, "text/javascript": None}),
+        tag="Server",
+        errors=_PUBLIC_ERRORS,
+        public=True,
+    ),
+    _plain("/", health.to_docs, "Go to that page", Answer("", {}), tag="Server", public=True),
+    _plain("/healthz", health.alive, "Does the process answer", _OK, tag="Server", public=True),
+    _plain(
+        "/readyz",
+        health.ready,
+        "Can requests be answered",
+        _OK,
+        tag="Server",
+        description="503 while the server shuts down, or if its database does not answer.",
+        public=True,
+    ),
+    _plain(
+        "/metrics",
+        health.metrics,
+        "Counters for Prometheus",
+        _text_answer("In Prometheus' text format"),
+        tag="Server",
+        description=(
+            "For programs on the server's own machine (not through a proxy), the local administrator, and those whose "
+            "role may count users."
+        ),
+        errors=(403,),
+    ),
+)
