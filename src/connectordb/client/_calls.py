@@ -1,0 +1,336 @@
+"""What to send to the server, and how to read its answer. No input or output happens here.
+
+Each function returns a `Call`; a session sends it. So a second session, be it an asynchronous one, needs nothing of
+this again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, NamedTuple, TypedDict, TypeVar
+
+import msgspec
+
+from ..errors import RequestError, ServerError, from_wire
+from ..paths import is_name
+from ..query import Range
+from ..wire import API, InsertReport
+
+__all__ = [
+    "INSERT",
+    "MERGE",
+    "RESTAMP",
+    "Call",
+    "Fields",
+    "Point",
+    "Upload",
+    "count",
+    "create",
+    "delete",
+    "error_of",
+    "insert",
+    "interpolators",
+    "length",
+    "list_children",
+    "list_user_streams",
+    "list_users",
+    "points",
+    "raw_points",
+    "read",
+    "this",
+    "time_index",
+    "transforms",
+    "update",
+    "version",
+]
+
+T = TypeVar("T")
+
+Point = dict[str, Any]
+"""A datapoint: ``{"t": seconds, "d": value}``, and ``"o"`` if it was not written by the stream's own device."""
+Fields = dict[str, Any]
+"""The fields of a user, a device or a stream."""
+
+INSERT = "POST"
+"""Insert in order of time; a point older than the stream's newest is refused."""
+RESTAMP = "PUT"
+"""Insert; a point older than the stream's newest gets the time stamp of that."""
+MERGE = "PATCH"
+"""Insert each point where it belongs by its time."""
+
+
+class Call(NamedTuple, Generic[T]):
+    """One request, and how to read what comes back.
+
+    Attributes:
+        method: HTTP method.
+        target: Path and query.
+        read: Makes the result of the body of a good answer. Raises `ValueError` or `msgspec.MsgspecError` if the body
+            is no such thing.
+        body: What to send.
+        headers: Besides those of the session.
+        repeatable: Whether to send it again is harmless when the answer was lost: it has no effect, or the same one.
+    """
+
+    method: str
+    target: str
+    read: Callable[[bytes], T]
+    body: bytes | None = None
+    headers: Mapping[str, str] = {}
+    repeatable: bool = True
+
+
+class Upload(NamedTuple):
+    """The numbers that make an upload recognisable when it is repeated.
+
+    Attributes:
+        source: Who uploads: at most 64 characters.
+        first: Number of the first datapoint in this request.
+        last: Number of the last one; the numbers of one source only grow.
+    """
+
+    source: str
+    first: int
+    last: int
+
+
+# -- the server ------------------------------------------------------------------------------------------------------
+
+
+def this() -> Call[str]:
+    """Ask for the path of the device that asks."""
+    return Call("GET", f"{API}/?q=this", _read_path)
+
+
+def count(what: str) -> Call[int]:
+    """Ask for the number of ``users``, ``devices`` or ``streams``."""
+    return Call("GET", f"{API}/?q=count{what}", _read_int)
+
+
+def version() -> Call[str]:
+    """Ask for the server's version."""
+    return Call("GET", f"{API}/meta/version", _read_version)
+
+
+def transforms() -> Call[Fields]:
+    """Ask for the transforms that the server knows, by name."""
+    return Call("GET", f"{API}/meta/transforms", _read_object)
+
+
+def interpolators() -> Call[Fields]:
+    """Ask for the interpolators that the server knows, by name."""
+    return Call("GET", f"{API}/meta/interpolators", _read_object)
+
+
+# -- users, devices, streams -----------------------------------------------------------------------------------------
+
+
+def list_users() -> Call[list[Fields]]:
+    """List the users that may be seen."""
+    return Call("GET", f"{API}/crud/?q=ls", _read_objects)
+
+
+def list_children(path: str) -> Call[list[Fields]]:
+    """List the devices of a user, or the streams of a device."""
+    return Call("GET", f"{API}/crud/{path}?q=ls", _read_objects)
+
+
+def list_user_streams(user: str, *, public: bool, downlink: bool, visible: bool) -> Call[list[Fields]]:
+    """List the streams of all devices of *user*, each with the field ``device``."""
+    flags = f"public={_flag(public)}&downlink={_flag(downlink)}&visible={_flag(visible)}"
+    return Call("GET", f"{API}/crud/{user}?q=streams&{flags}", _read_device_objects)
+
+
+def read(path: str) -> Call[Fields]:
+    """Read a user, a device or a stream."""
+    return Call("GET", f"{API}/crud/{path}", _read_object)
+
+
+def create(path: str, fields: Fields) -> Call[Fields]:
+    """Create a user, a device or a stream. A second one would be refused, so it is not repeatable."""
+    return Call("POST", f"{API}/crud/{path}", _read_object, _json(fields), _JSON, repeatable=False)
+
+
+def update(path: str, fields: Fields) -> Call[Fields]:
+    """Change *fields*. New credentials may be those of the asker, so such a change is not repeatable."""
+    repeatable = fields.keys().isdisjoint(("password", "apikey", "email"))
+    return Call("PUT", f"{API}/crud/{path}", _read_object, _json(fields), _JSON, repeatable)
+
+
+def delete(path: str) -> Call[None]:
+    """Delete a user, a device or a stream, with all below it."""
+    return Call("DELETE", f"{API}/crud/{path}", _read_ok)
+
+
+# -- datapoints ------------------------------------------------------------------------------------------------------
+
+
+def length(path: str, *, downlink: bool = False) -> Call[int]:
+    """Ask for the number of datapoints of a stream."""
+    return Call("GET", f"{_data(path)}?q=length{_downlink(downlink)}", _read_int)
+
+
+def time_index(path: str, t: float, *, downlink: bool = False) -> Call[int]:
+    """Ask for the index of the first datapoint after *t*; past the end it is the length."""
+    return Call("GET", f"{_data(path)}?q=time2index&t={_number(t)}{_downlink(downlink)}", _read_int)
+
+
+def points(path: str, span: Range, *, downlink: bool = False, transform: str | None = None) -> Call[list[Point]]:
+    """Read the datapoints of a range."""
+    return Call("GET", _points_target(path, span, downlink, transform), _read_points)
+
+
+def raw_points(path: str, span: Range, *, downlink: bool = False) -> Call[list[msgspec.Raw]]:
+    """Read the datapoints of a range, each as the JSON text that the server sent."""
+    return Call("GET", _points_target(path, span, downlink, None), _decode_raw)
+
+
+def insert(
+    path: str,
+    body: bytes,
+    mode: str = INSERT,
+    *,
+    downlink: bool = False,
+    verdicts: bool = False,
+    upload: Upload | None = None,
+    key: str | None = None,
+) -> Call[InsertReport | None]:
+    """Insert the datapoints of the JSON array *body*.
+
+    Args:
+        path: ``user/device/stream``.
+        body: JSON.
+        mode: `INSERT`, `RESTAMP` or `MERGE`.
+        downlink: Into the substream of requests to the device.
+        verdicts: Store what can be stored, and report the rest; then the result is a report, else ``None``.
+        upload: Numbers by which a repetition is known.
+        key: A word by which a repetition is known for 24 hours, at most 64 characters; instead of *upload*.
+
+    With *upload* or *key* the call is repeatable: what was stored the first time is not stored again.
+    """
+    from urllib.parse import quote
+
+    flags = [f"downlink={_flag(True)}"] if downlink else []
+    if verdicts:
+        flags.append(f"verdicts={_flag(True)}")
+    if upload is not None:
+        flags.append(f"source={quote(upload.source, safe='')}&first={upload.first}&last={upload.last}")
+    target = _data(path) + ("?" + "&".join(flags) if flags else "")
+    headers = {**_JSON, "Idempotency-Key": key} if key is not None else _JSON
+    repeatable = key is not None or upload is not None
+    return Call(mode, target, _decode_report if verdicts else _read_ok, body, headers, repeatable)
+
+
+# -- answers ---------------------------------------------------------------------------------------------------------
+
+
+def error_of(status: int, headers: Mapping[str, str], body: bytes) -> RequestError | ServerError:
+    """Return the error that an answer describes, in whatever form it does so."""
+    if headers.get("content-type", "").startswith("text/html"):
+        return from_wire(status, "a web page: is this the address of a ConnectorDB server?")
+    try:
+        return from_wire(status, msgspec.json.decode(body))
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return from_wire(status, body.decode("utf-8", "replace").strip())
+
+
+class _WirePoint(TypedDict, total=False):
+    t: float
+    d: Any
+    o: str
+
+
+_JSON = {"Content-Type": "application/json"}
+_json = msgspec.json.encode
+_read_object: Callable[[bytes], Fields] = msgspec.json.Decoder(dict[str, Any]).decode
+_decode_objects = msgspec.json.Decoder(list[dict[str, Any]]).decode
+_decode_points = msgspec.json.Decoder(list[_WirePoint]).decode
+_decode_raw: Callable[[bytes], list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_report: Callable[[bytes], InsertReport] = msgspec.json.Decoder(InsertReport).decode
+
+
+def _read_objects(body: bytes) -> list[Fields]:
+    found = _decode_objects(body)
+    if not all(isinstance(fields.get("name"), str) for fields in found):
+        raise ValueError("one of the things in the list has no name")
+    return found
+
+
+def _read_device_objects(body: bytes) -> list[Fields]:
+    found = _read_objects(body)
+    if not all(isinstance(fields.get("device"), str) for fields in found):
+        raise ValueError("one of the streams in the list has no device")
+    return found
+
+
+def _read_points(body: bytes) -> list[Point]:
+    found: list[Any] = _decode_points(body)
+    for point in found:  # the wire leaves out a time stamp of 0, and null
+        if "d" not in point:
+            point["d"] = None
+        if "t" not in point:
+            point["t"] = 0.0
+    return found
+
+
+def _read_version(body: bytes) -> str:
+    text = body.decode("utf-8").strip()
+    if not 0 < len(text) <= 100 or not all(c.isalnum() or c in ".-+_ " for c in text):
+        raise ValueError("it is no version")
+    return text
+
+
+def _read_path(body: bytes) -> str:
+    path = body.decode("utf-8").strip()
+    parts = path.split("/")
+    if len(parts) > 2 or not all(map(is_name, parts)):
+        raise ValueError("it is no path of a device")
+    return path
+
+
+def _read_int(body: bytes) -> int:
+    text = body.strip()
+    if not text.isdigit() or len(text) > 20:
+        raise ValueError("it is no count")
+    return int(text)
+
+
+def _read_ok(body: bytes) -> None:
+    # Anything else, such as the login page of a hotel's network, is no receipt.
+    if body.strip() != b"ok":
+        raise ValueError("it is not 'ok'")
+
+
+# -- requests --------------------------------------------------------------------------------------------------------
+
+
+def _data(path: str) -> str:
+    return f"{API}/crud/{path}/data"
+
+
+def _points_target(path: str, span: Range, downlink: bool, transform: str | None) -> str:
+    if span.by_time:
+        query = f"t1={_number(span.t1 or 0.0)}"
+        if span.t2 is not None:
+            query += f"&t2={_number(span.t2)}"
+        if span.limit is not None:
+            query += f"&limit={span.limit}"
+    else:
+        query = f"i1={span.i1 or 0}&i2={span.i2 or 0}"  # an i2 of 0 is the end, on the wire
+    if transform:
+        from urllib.parse import quote
+
+        query += f"&transform={quote(transform, safe='')}"
+    return f"{_data(path)}?{query}{_downlink(downlink)}"
+
+
+def _downlink(downlink: bool) -> str:
+    return f"&downlink={_flag(True)}" if downlink else ""
+
+
+def _flag(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _number(t: float) -> str:
+    return repr(t).replace("+", "")  # a plus sign is a blank in a query

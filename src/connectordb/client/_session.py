@@ -1,0 +1,233 @@
+"""Sending calls: who asks, what is repeated when, and what a bad answer means."""
+
+from __future__ import annotations
+
+import threading
+import time
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+from ..errors import Closed, ConnectFailed, RequestError, ServerError, TransportError
+from . import _calls
+from ._calls import Call
+from ._transport import Reply, Transport
+
+__all__ = ["DEADLINE_S", "RETRIES", "ROOT", "TIMEOUT_S", "Credentials", "Session"]
+
+T = TypeVar("T")
+
+TIMEOUT_S = 30.0
+RETRIES = 4
+DEADLINE_S = 60.0
+ROOT = "root"
+"""The local administrator, as the server calls it."""
+
+BACKOFF_FIRST_S = 0.2
+BACKOFF_MAX_S = 10.0
+
+_NOT_DONE = (429, 503)
+"""Answers which say that the request was not carried out, and may be later."""
+_GATEWAY = (502, 504)
+"""Answers of a proxy whose server did not answer: as good as none."""
+
+
+class Credentials(NamedTuple):
+    """Who asks. With an API key the user is empty, and the key is the password; all empty is nobody."""
+
+    user: str = ""
+    password: str = ""
+
+    def headers(self) -> dict[str, str]:
+        """The header which says so."""
+        if not self.user and not self.password:
+            return {}
+        token = b64encode(f"{self.user}:{self.password}".encode()).decode("ascii")
+        return {"Authorization": f"Basic {token}"}
+
+
+class Session:
+    """Sends calls over a transport. May be shared by threads.
+
+    A call is sent again, after a pause that doubles each time and is chosen at random below that, when
+
+    * no connection could be made, so that nothing was sent,
+    * the server answered 429 or 503, so that nothing was done (``Retry-After`` is honoured),
+    * the answer was lost, or a proxy answered 502 or 504, and the call is repeatable.
+
+    Args:
+        transport: How requests get to the server.
+        credentials: Who asks.
+        timeout_s: How long to wait for the server to begin an answer, and for each further piece of it.
+        retries: How many times more a call is sent at most; 0: never.
+        deadline_s: No call is sent again later than this after its first time.
+        sleep: Waits so many seconds. By default a wait ends early when the session is closed.
+        rand: Gives a random number in ``[0, 1)``.
+        clock: Gives seconds of a clock that never goes back.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        credentials: Credentials,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        retries: int = RETRIES,
+        deadline_s: float = DEADLINE_S,
+        sleep: Callable[[float], object] | None = None,
+        rand: Callable[[], float] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        closed: threading.Event | None = None,
+    ) -> None:
+        if timeout_s <= 0 or retries < 0 or deadline_s < 0:
+            raise ValueError("timeout has to be more than 0; retries and deadline must not be negative")
+        self.transport = transport
+        self.credentials = credentials
+        self._timeout_s = timeout_s
+        self._retries = retries
+        self._deadline_s = deadline_s
+        self._closed = threading.Event() if closed is None else closed
+        self._sleep = self._closed.wait if sleep is None else sleep
+        self._own_sleep = sleep
+        self._rand = _random if rand is None else rand
+        self._clock = clock
+
+    @property
+    def credentials(self) -> Credentials:
+        """Who asks."""
+        return self._credentials
+
+    @credentials.setter
+    def credentials(self, credentials: Credentials) -> None:
+        self._credentials = credentials
+        self._who: str | None = None
+        self._headers: Mapping[str, str] = {"User-Agent": _user_agent(), **credentials.headers()}
+
+    @property
+    def who(self) -> str:
+        """The path of the device that asks, ``nobody``, or ``root``. The server is asked once."""
+        if self._who is None:
+            self._who = self.run(_calls.this())
+        return self._who
+
+    def sibling(self, credentials: Credentials) -> Session:
+        """Return a session of somebody else over the same transport. It is closed together with this one."""
+        return Session(
+            self.transport,
+            credentials,
+            timeout_s=self._timeout_s,
+            retries=self._retries,
+            deadline_s=self._deadline_s,
+            sleep=self._own_sleep,
+            rand=self._rand,
+            clock=self._clock,
+            closed=self._closed,
+        )
+
+    def run(self, call: Call[T]) -> T:
+        """Send *call* and return its result.
+
+        Raises:
+            RequestError: the server refused it.
+            ServerError: the server failed, or answered something that is no answer.
+            TransportError: no answer came. If the call is not repeatable, it may or may not have been carried out.
+            Closed: the session has been closed.
+        """
+        give_up = self._clock() + self._deadline_s
+        maybe_done = False
+        attempt = 0
+        while True:
+            if self._closed.is_set():
+                raise Closed("this client has been closed")
+            reply: Reply | None = None
+            try:
+                reply = self._send(call)
+                if 200 <= reply.status < 300:
+                    return self._read(call, reply)
+                error: TransportError | RequestError | ServerError
+                error = _calls.error_of(reply.status, reply.headers, reply.body)
+            except TransportError as e:
+                error = e
+            if maybe_done and self._was_deleted(call, error):
+                return call.read(b"ok")
+            not_done = isinstance(error, ConnectFailed) or (reply is not None and reply.status in _NOT_DONE)
+            lost = reply is None or reply.status in _GATEWAY
+            wait_s = self._wait_s(attempt, reply)
+            if (
+                attempt >= self._retries
+                or not (not_done or (lost and call.repeatable))
+                or self._clock() + wait_s > give_up
+            ):
+                raise error
+            maybe_done = maybe_done or not not_done
+            attempt += 1
+            self._sleep(wait_s)
+
+    def close(self) -> None:
+        """Close all connections, and end all waiting for another attempt. Calls raise `Closed` from then on."""
+        self._closed.set()
+        self.transport.close()
+
+    def _send(self, call: Call[T]) -> Reply:
+        return self.transport.request(
+            call.method,
+            call.target,
+            headers={**self._headers, **call.headers},
+            body=call.body,
+            timeout_s=self._timeout_s,
+        )
+
+    def _read(self, call: Call[T], reply: Reply) -> T:
+        try:
+            return call.read(reply.body)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as e:
+            raise ServerError(
+                f"{self.transport.url} answered {call.method} {call.target.partition('?')[0]} with something that "
+                f"no ConnectorDB server answers ({e}): {_excerpt(reply.body)}",
+                status=reply.status,
+            ) from e
+
+    def _was_deleted(self, call: Call[T], error: Exception) -> bool:
+        """Whether *error* only says that an attempt before, whose answer was lost, did delete the thing."""
+        if call.method != "DELETE" or not isinstance(error, RequestError) or error.status not in (403, 404):
+            return False
+        try:
+            return self._send(Call("GET", call.target, bytes)).status == 404
+        except (TransportError, ServerError):
+            return False
+
+    def _wait_s(self, attempt: int, reply: Reply | None) -> float:
+        backoff_s = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0**attempt) * self._rand()
+        return backoff_s + (_retry_after_s(reply) if reply is not None else 0.0)
+
+
+def _retry_after_s(reply: Reply) -> float:
+    """What the server asks to wait; 0 if it asks nothing, or nothing that makes sense."""
+    value = reply.headers.get("retry-after", "").strip()
+    if value.isdecimal():
+        return float(value)
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, TypeError):
+        return 0.0
+
+
+def _excerpt(body: bytes) -> str:
+    text = ascii(body[:80].decode("utf-8", "replace"))
+    return text if len(body) <= 80 else text[:-1] + "...'"
+
+
+def _random() -> float:
+    import random  # not needed unless something fails
+
+    return random.random()
+
+
+def _user_agent() -> str:
+    from .. import __version__
+
+    return f"connectordb-python/{__version__}"

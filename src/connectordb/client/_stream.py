@@ -1,0 +1,418 @@
+"""Streams."""
+
+from __future__ import annotations
+
+import json
+import operator
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from os import PathLike, urandom
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, overload
+
+from ..datapoints import DatapointArray, Time, to_timestamp
+from ..errors import ConnectorDBError, InvalidRange, InvalidValue
+from ..query import Range
+from . import _calls
+from ._calls import Point
+from ._encode import bodies, encode_points
+from ._object import ConnectorObject
+from ._progress import progress
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+
+    from ._device import Device
+    from ._user import User
+
+__all__ = ["Stream"]
+
+PAGE_POINTS = 10_000
+"""How many datapoints `Stream.iter` holds at a time."""
+INDEX_MAX = 2**62
+"""No stream is that long; greater indices would not fit into what servers count with."""
+_JSON_TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
+_SIMPLE_SCHEMAS: list[dict[str, str]] = [{}, *({"type": name} for name in _JSON_TYPES)]
+
+
+class Stream(ConnectorObject):
+    """A stream: datapoints in order of time, addressed by index or by time.
+
+    >>> temperature = db["temperature"]
+    >>> temperature.create({"type": "number"})
+    >>> temperature.insert_array([{"t": 10, "d": 20.5}, {"t": 20, "d": 21.0}, {"t": 30, "d": 21.5}])
+    >>> len(temperature)
+    3
+    >>> temperature[-1]
+    {'t': 30.0, 'd': 21.5}
+    >>> temperature[:2].d()
+    [20.5, 21.0]
+    >>> temperature(t1=10, t2=20)
+    [{'t': 20.0, 'd': 21.0}]
+    """
+
+    def create(self, schema: str | Mapping[str, Any] = "{}", **kwargs: Any) -> None:
+        """Create this stream. Not sent again if the answer is lost.
+
+        Args:
+            schema: JSON Schema (draft 4) which each value has to fit, as a dict or as JSON text. ``{}``: any value.
+            **kwargs: Further fields: `nickname`, `description`, `icon`, `datatype`, `ephemeral`, `downlink`.
+
+        Raises:
+            jsonschema.SchemaError: *schema* is no JSON Schema. Nothing has been sent.
+            json.JSONDecodeError: *schema* is a text, but no JSON. Nothing has been sent.
+            AlreadyExists: the name is taken.
+            PermissionDenied: no right to create streams here.
+            InvalidValue: a field may not hold that.
+
+        >>> stream = db["mood"]
+        >>> stream.create({"type": "integer", "minimum": 0, "maximum": 10}, datatype="rating.stars")
+        >>> stream.insert(11)
+        Traceback (most recent call last):
+        ...
+        connectordb.errors.SchemaMismatch: ...
+        """
+        self._create({**kwargs, "schema": _schema_text(schema)})
+
+    def insert(self, data: Any) -> None:
+        """Insert one value, with the time of this machine's clock, or that of the newest datapoint if this is later.
+
+        On return the datapoint is on the server's disk. If the answer gets lost it is sent again, and stored once.
+
+        Raises:
+            SchemaMismatch: the value does not fit the schema.
+            InvalidValue: it cannot be written as JSON; nothing has been sent.
+            PermissionDenied: no right to write this stream.
+            NotFound: no such stream.
+            TransportError: no answer; it may or may not be stored.
+        """
+        self._insert(encode_points([{"t": time.time(), "d": data}]), _calls.RESTAMP, downlink=False)
+
+    def append(self, data: Any) -> None:
+        """The same as `insert`."""
+        self.insert(data)
+
+    def insert_array(
+        self,
+        datapoint_array: Iterable[Mapping[str, Any]] | Mapping[str, Any] | pandas.DataFrame | polars.DataFrame,
+        restamp: bool = False,
+        *,
+        merge: bool = False,
+        downlink: bool = False,
+    ) -> None:
+        """Insert many datapoints, in requests of at most 5000.
+
+        On return all are on the server's disk. If an answer gets lost, the request is sent again and its datapoints are
+        stored once. In a terminal, a long insert shows its progress.
+
+        Args:
+            datapoint_array: Datapoints ``{"t": ..., "d": ...}``, in order of time: a `DatapointArray`, a list, or any
+                iterable, which may be longer than memory. ``t`` is in seconds since the Unix epoch, a ``datetime``, or
+                text in ISO 8601; where it is missing it is the server's now. Or a table with the columns ``t`` and
+                ``d``: a DataFrame of pandas or polars, or a dict of lists or numpy arrays.
+            restamp: A datapoint older than the newest one of the stream gets the time stamp of that, instead of being
+                refused.
+            merge: Each datapoint goes where it belongs by its time, in whatever order they come.
+            downlink: Insert into the substream of requests to the device.
+
+        Raises:
+            TimestampOrder: a datapoint is older than the one before it, or than the stream's newest.
+            SchemaMismatch: a value does not fit the schema.
+            InvalidValue: a datapoint cannot be written as JSON, NaN for example.
+            PermissionDenied, NotFound, TransportError: see `insert`.
+
+        When it fails, ``inserted`` of the error says how many datapoints, the first ones, are stored for certain. Each
+        request is stored wholly or not at all.
+        """
+        if restamp and merge:
+            raise InvalidValue("either restamp or merge: a datapoint that keeps its place in time needs no new time")
+        mode = _calls.MERGE if merge else _calls.RESTAMP if restamp else _calls.INSERT
+        points = _rows(datapoint_array)
+        total = len(points) if isinstance(points, list) else None
+        inserted = 0
+        try:
+            with progress(f"insert {self.path}", total) as advance:
+                for n, body in bodies(points):
+                    self._insert(body, mode, downlink=downlink)
+                    inserted += n
+                    advance(n)
+        except Exception as e:
+            if isinstance(e, ConnectorDBError):
+                e.inserted = inserted
+            if inserted:
+                e.add_note(f"The first {inserted} datapoints are stored.")
+            raise
+
+    def __len__(self) -> int:
+        """Return the number of datapoints. The server is asked."""
+        return self.length()
+
+    def length(self, downlink: bool = False) -> int:
+        """Return the number of datapoints, or with *downlink* that of the substream of requests to the device."""
+        return self._session.run(_calls.length(self.path, downlink=downlink))
+
+    @overload
+    def __getitem__(self, getrange: SupportsIndex) -> Point: ...
+    @overload
+    def __getitem__(self, getrange: slice) -> DatapointArray: ...
+
+    def __getitem__(self, getrange: SupportsIndex | slice) -> Point | DatapointArray:
+        """Return the datapoint at an index, or those of a slice, as a list of all datapoints would.
+
+        Negative indices count from the end. A step is allowed; all between is read nevertheless.
+
+        Raises:
+            IndexError: there is no datapoint at that index.
+            NotFound, PermissionDenied: no such stream, or no right to read it.
+            TransportError: no answer. Reading again is safe.
+        """
+        if isinstance(getrange, slice):
+            return self._slice(getrange)
+        i = operator.index(getrange)
+        found = self._read_by_index(i, i + 1 if i != -1 else None) if abs(i) < INDEX_MAX else []
+        if len(found) != 1:
+            raise IndexError(f"'{self.path}' has no datapoint {i}")
+        return found[0]
+
+    def __call__(
+        self,
+        t1: Time | None = None,
+        t2: Time | None = None,
+        limit: int | None = None,
+        i1: int | None = None,
+        i2: int | None = None,
+        downlink: bool = False,
+        transform: str | None = None,
+    ) -> DatapointArray:
+        """Return the datapoints with ``t1 < t <= t2``, or those with an index in ``[i1, i2)``; oldest first.
+
+        They come in one answer, and are all held in memory; `iter` is for more than that.
+
+        Args:
+            t1: Lower bound, exclusive: seconds since the Unix epoch, a ``datetime``, or text in ISO 8601. Without a
+                time zone it is local time. ``None``: from the first datapoint.
+            t2: Upper bound, inclusive. ``None``: to the last datapoint.
+            limit: At most so many, of a range by time; counted after *transform*. ``None``: all.
+            i1: First index. Negative: from the end. ``None``: from the first datapoint.
+            i2: Index after the last. Negative: from the end. ``None``: to the last datapoint.
+            downlink: Read the substream of requests to the device.
+            transform: PipeScript, run by the server while it reads.
+
+        Raises:
+            InvalidRange: bounds by index and by time at once.
+            InvalidValue: a bound is no time.
+            NotFound, PermissionDenied: no such stream, or no right to read it.
+            Unsupported: this server does not run transforms.
+            TransportError: no answer. Reading again is safe.
+        """
+        span = _range(t1, t2, limit, i1, i2)
+        if span.by_time:
+            return self._read(span, downlink, transform)
+        return self._read_by_index(span.i1, span.i2, downlink, transform)
+
+    def iter(
+        self,
+        t1: Time | None = None,
+        t2: Time | None = None,
+        limit: int | None = None,
+        i1: int | None = None,
+        i2: int | None = None,
+        downlink: bool = False,
+        *,
+        page: int = PAGE_POINTS,
+    ) -> Iterator[Point]:
+        """Yield the datapoints of a range, oldest first, reading *page* of them at a time.
+
+        For any length: no more than a page is in memory, and after a lost connection reading goes on where it was. The
+        end is fixed when reading begins; datapoints inserted later are not read. A datapoint that is meanwhile merged
+        in before the place of reading shifts the others, and lets one come twice.
+
+        Args:
+            t1, t2, limit, i1, i2, downlink: The range, as in ``stream(...)``.
+            page: How many datapoints to read at a time, at least 1.
+
+        Raises:
+            As ``stream(...)`` does, when the first datapoint is asked for, or later.
+        """
+        if page < 1:
+            raise ValueError(f"page is {page}; it has to be at least 1")
+        return self._pages(_range(t1, t2, limit, i1, i2), downlink, page)
+
+    def __iter__(self) -> Iterator[Point]:
+        """Yield all datapoints, oldest first; see `iter`."""
+        return self.iter()
+
+    @overload
+    def to_df(self, kind: Literal["pandas"] = "pandas", **span: Any) -> pandas.DataFrame: ...
+    @overload
+    def to_df(self, kind: Literal["polars"], **span: Any) -> polars.DataFrame: ...
+
+    def to_df(self, kind: Literal["pandas", "polars"] = "pandas", **span: Any) -> pandas.DataFrame | polars.DataFrame:
+        """Return the datapoints of a range as a table; see `DatapointArray.to_df`.
+
+        Args:
+            kind: ``"pandas"`` or ``"polars"``; it has to be installed.
+            **span: The range, as in ``stream(...)``. None: the whole stream.
+        """
+        return self(**span).to_df(kind)
+
+    def export(self, directory: str | PathLike[str]) -> None:
+        """Write the stream with all data into the new folder *directory*.
+
+        See `connectordb.client.folders` for the form. The folder appears when it is complete.
+
+        Raises:
+            FileExistsError: there is such a folder already.
+        """
+        from .folders import export_stream
+
+        export_stream(self, directory)
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema which each value has to fit."""
+        found: dict[str, Any] = json.loads(self.sschema)
+        return found
+
+    @schema.setter
+    def schema(self, value: str | Mapping[str, Any]) -> None:
+        self.set({"schema": _schema_text(value)})
+
+    @property
+    def sschema(self) -> str:
+        """The JSON Schema as text."""
+        return self._text("schema") or "{}"
+
+    @property
+    def datatype(self) -> str:
+        """A hint for showing and entering data, such as ``rating.stars``."""
+        return self._text("datatype")
+
+    @datatype.setter
+    def datatype(self, value: str) -> None:
+        self.set({"datatype": value})
+
+    @property
+    def ephemeral(self) -> bool:
+        """Whether datapoints are passed on to subscribers without being stored."""
+        return self._flag("ephemeral")
+
+    @ephemeral.setter
+    def ephemeral(self, value: bool) -> None:
+        self.set({"ephemeral": value})
+
+    @property
+    def downlink(self) -> bool:
+        """Whether others may send requests to the device through this stream."""
+        return self._flag("downlink")
+
+    @downlink.setter
+    def downlink(self, value: bool) -> None:
+        self.set({"downlink": value})
+
+    @property
+    def user(self) -> User:
+        """The user who owns this stream. Nothing is sent."""
+        from ._user import User
+
+        return User(self._session, self.path.partition("/")[0])
+
+    @property
+    def device(self) -> Device:
+        """The device that owns this stream. Nothing is sent."""
+        from ._device import Device
+
+        return Device(self._session, self.path.rpartition("/")[0])
+
+    def _insert(self, body: bytes, mode: str, *, downlink: bool) -> None:
+        key = urandom(16).hex()  # the same for each attempt: what is there already is not stored again
+        self._session.run(_calls.insert(self.path, body, mode, downlink=downlink, key=key))
+
+    def _read(self, span: Range, downlink: bool = False, transform: str | None = None) -> DatapointArray:
+        if span.limit == 0 or span.t2 == 0:  # on the wire, 0 is no bound
+            return DatapointArray()
+        found = self._session.run(_calls.points(self.path, span, downlink=downlink, transform=transform))
+        return DatapointArray(found)
+
+    def _read_by_index(
+        self, i1: int | None, i2: int | None, downlink: bool = False, transform: str | None = None
+    ) -> DatapointArray:
+        """What a list would give for ``[i1:i2]``."""
+        start = i1 or 0
+        if i2 == 0:  # on the wire, 0 is no bound
+            return DatapointArray()
+        if i2 is not None and i2 <= start and (start < 0) == (i2 < 0):
+            return DatapointArray()
+        try:
+            return self._read(Range(i1=start, i2=i2), downlink, transform)
+        except InvalidRange:  # it lies beyond the end, or is empty
+            return DatapointArray()
+
+    def _slice(self, wanted: slice) -> DatapointArray:
+        if wanted.step is None or operator.index(wanted.step) == 1:
+            return self._read_by_index(_index(wanted.start), _index(wanted.stop))
+        indices = range(*wanted.indices(self.length()))
+        if not indices:
+            return DatapointArray()
+        low, high = min(indices[0], indices[-1]), max(indices[0], indices[-1])
+        step = abs(indices.step)
+        chosen = DatapointArray(point for i, point in enumerate(self.iter(i1=low, i2=high + 1)) if i % step == 0)
+        if indices.step < 0:
+            chosen.reverse()
+        return chosen
+
+    def _pages(self, span: Range, downlink: bool, page: int) -> Iterator[Point]:
+        i1, i2 = self._bounds(span, downlink)
+        while i1 < i2:
+            found = self._read(Range(i1=i1, i2=min(i1 + page, i2)), downlink)
+            if not found:
+                return
+            yield from found
+            i1 += len(found)
+
+    def _bounds(self, span: Range, downlink: bool) -> tuple[int, int]:
+        """The range as indices ``[i1, i2)`` of the stream as it is now."""
+        n = self.length(downlink)
+        if not span.by_time:
+            found = range(n)[span.i1 : span.i2]
+            return found.start, found.stop
+        i1 = 0 if span.t1 is None else self._session.run(_calls.time_index(self.path, span.t1, downlink=downlink))
+        i2 = n if span.t2 is None else self._session.run(_calls.time_index(self.path, span.t2, downlink=downlink))
+        return i1, i2 if span.limit is None else min(i2, i1 + span.limit)
+
+
+def _index(i: SupportsIndex | None) -> int | None:
+    return None if i is None else max(-INDEX_MAX, min(operator.index(i), INDEX_MAX))
+
+
+def _range(t1: Time | None, t2: Time | None, limit: int | None, i1: int | None, i2: int | None) -> Range:
+    return Range(
+        t1=None if t1 is None else to_timestamp(t1),
+        t2=None if t2 is None else to_timestamp(t2),
+        limit=_index(limit),
+        i1=_index(i1),
+        i2=_index(i2),
+    )
+
+
+def _rows(table: Any) -> Iterable[Any]:
+    """The datapoints in whatever was given to insert."""
+    if isinstance(table, list):
+        return table
+    if isinstance(table, str | bytes):
+        raise InvalidValue("datapoints are a list of dicts {'t': seconds, 'd': value}, not a text")
+    from ..frames import from_columns
+
+    columns = from_columns(table)
+    rows: Iterable[Any] = table if columns is None else columns
+    return rows
+
+
+def _schema_text(schema: str | Mapping[str, Any]) -> str:
+    """The JSON text of *schema*, which has been checked as far as it can be without the server."""
+    decoded = json.loads(schema) if isinstance(schema, str) else dict(schema)
+    if decoded not in _SIMPLE_SCHEMAS:
+        from jsonschema import Draft4Validator  # slow to import, and most schemas are simple
+
+        Draft4Validator.check_schema(decoded)
+    return schema if isinstance(schema, str) else json.dumps(decoded)

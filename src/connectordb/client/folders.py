@@ -1,0 +1,319 @@
+"""Users, devices and streams to and from a folder of JSON files.
+
+::
+
+    DIRECTORY/connectordb.json                 {"Version": 1, "ConnectorDB": version of the server}
+    DIRECTORY/USER/user.json                   the fields of the user
+    DIRECTORY/USER/DEVICE/device.json          the fields of the device, its API key included
+    DIRECTORY/USER/DEVICE/STREAM/stream.json   the fields of the stream
+    DIRECTORY/USER/DEVICE/STREAM/data.json     array of datapoints
+    DIRECTORY/USER/DEVICE/STREAM/downlink.json the same, of a downlink
+
+It is the form of ConnectorDB 0.3, whose client reads what this one writes, and the other way round. Data goes through
+in pages, whatever its length. What is exported appears under its name when it is complete; what is imported is deleted
+again if the import fails midway.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from os import PathLike, urandom
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from ..errors import ConnectFailed, ConnectorDBError, InvalidValue, TransportError
+from ..paths import check_name
+from ..query import Range
+from . import _calls
+from ._calls import Fields, Point
+from ._device import Device
+from ._jsonarray import read_array, write_array
+from ._object import ConnectorObject
+from ._progress import progress
+from ._session import ROOT, Credentials, Session
+from ._stream import PAGE_POINTS, Stream
+from ._user import User
+
+__all__ = [
+    "FORMAT_VERSION",
+    "export_device",
+    "export_stream",
+    "export_user",
+    "import_device",
+    "import_stream",
+    "import_users",
+]
+
+FORMAT_VERSION = 1
+_USER, _META, _LOG = "user", "meta", "log"
+"""The devices that each user has, and the stream of the second in which the server keeps its log."""
+
+
+# -- export ----------------------------------------------------------------------------------------------------------
+
+
+def export_user(user: User, directory: str | PathLike[str]) -> None:
+    """See `User.export`."""
+    base = Path(directory)
+    version_file = base / "connectordb.json"
+    if version_file.exists():
+        _check_version(version_file)
+    else:
+        version = user._session.run(_calls.version())
+        base.mkdir(parents=True, exist_ok=True)
+        _write_json(version_file, {"Version": FORMAT_VERSION, "ConnectorDB": version})
+    with _new_folder(base / check_name(user.name)) as folder:
+        _write_fields(folder / "user.json", user)
+        for device in user.devices():
+            _write_device(device, folder / check_name(device.name))
+
+
+def export_device(device: Device, directory: str | PathLike[str]) -> None:
+    """See `Device.export`."""
+    with _new_folder(Path(directory)) as folder:
+        _write_device(device, folder)
+
+
+def export_stream(stream: Stream, directory: str | PathLike[str]) -> None:
+    """See `Stream.export`."""
+    with _new_folder(Path(directory)) as folder:
+        _write_stream(stream, folder)
+
+
+@contextmanager
+def _new_folder(folder: Path) -> Iterator[Path]:
+    """Give a folder to write to, which gets the name *folder* when all is written, and is deleted on failure."""
+    folder = folder.absolute()
+    if folder.exists():
+        raise FileExistsError(f"{folder} exists already")
+    partial = folder.with_name(f".{folder.name}.{urandom(4).hex()}.partial")
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        partial.rename(folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _write_device(device: Device, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    _write_fields(folder / "device.json", device)
+    for stream in device.streams():
+        _write_stream(stream, folder / check_name(stream.name))
+
+
+def _write_stream(stream: Stream, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    _write_fields(folder / "stream.json", stream)
+    write_array(folder / "data.json", _pages(stream, downlink=False))
+    if stream.downlink:
+        write_array(folder / "downlink.json", _pages(stream, downlink=True))
+
+
+def _pages(stream: Stream, *, downlink: bool) -> Iterator[list[msgspec.Raw]]:
+    """All datapoints of *stream* as it is now, as the server wrote them."""
+    session, n = stream._session, stream.length(downlink)
+    with progress(f"export {stream.path}", n) as advance:
+        i1 = 0
+        while i1 < n:
+            page = session.run(
+                _calls.raw_points(stream.path, Range(i1=i1, i2=min(i1 + PAGE_POINTS, n)), downlink=downlink)
+            )
+            if not page:
+                raise ConnectorDBError(f"'{stream.path}' became shorter while it was exported")
+            yield page
+            i1 += len(page)
+            advance(len(page))
+
+
+def _write_fields(path: Path, thing: ConnectorObject) -> None:
+    _write_json(path, {**thing.data, "name": thing.name})
+
+
+def _write_json(path: Path, value: Any) -> None:
+    with path.open("x", encoding="utf-8") as file:
+        json.dump(value, file)
+
+
+# -- import ----------------------------------------------------------------------------------------------------------
+
+
+class _Plan(NamedTuple):
+    """What a folder says is to be created."""
+
+    folder: Path
+    name: str
+    fields: Fields
+    children: list[_Plan]
+
+
+def import_users(session: Session, directory: str | PathLike[str]) -> None:
+    """See `ConnectorDB.import_users`."""
+    base = Path(directory)
+    _check_version(base / "connectordb.json")
+    plans = [_plan(folder, "user.json", "device.json", "stream.json") for folder in _folders(base)]
+    complete: list[str] = []
+    for plan in plans:
+        try:
+            _import_user(User(session, plan.name), plan)
+        except BaseException as e:
+            if complete:
+                e.add_note(f"Imported completely: {', '.join(complete)}.")
+            raise
+        complete.append(plan.name)
+
+
+def import_device(user: User, directory: str | PathLike[str]) -> None:
+    """See `User.import_device`."""
+    plan = _plan(Path(directory), "device.json", "stream.json")
+    _import_device(user[plan.name], plan)
+
+
+def import_stream(device: Device, directory: str | PathLike[str]) -> None:
+    """See `Device.import_stream`."""
+    plan = _plan(Path(directory), "stream.json")
+    _import_stream(device[plan.name], plan)
+
+
+def _import_user(user: User, plan: _Plan) -> None:
+    with _created(user):
+        user._create({"password": user.name, **plan.fields})
+    with _deleted_on_failure([user]):
+        for device in plan.children:
+            _import_device(user[device.name], device)
+
+
+def _import_device(device: Device, plan: _Plan) -> None:
+    if device.name == _META:
+        _import_log(device, plan)
+    elif device.name == _USER:
+        _import_streams_and_fields(device, plan)
+    else:
+        with _created(device):
+            device._create({**plan.fields, "enabled": True})  # it has to log in to write its data
+        with _deleted_on_failure([device]):
+            _import_streams_and_fields(device, plan)
+
+
+def _import_streams_and_fields(device: Device, plan: _Plan) -> None:
+    complete: list[ConnectorObject] = []
+    with _deleted_on_failure(complete):
+        for child in plan.children:
+            stream = device[child.name]
+            _import_stream(stream, child)
+            complete.insert(0, stream)
+        _set_what_differs(device, plan)
+
+
+def _import_stream(stream: Stream, plan: _Plan) -> None:
+    with _created(stream):
+        stream.create()  # data that was stored under an earlier schema may not fit the present one
+    with _deleted_on_failure([stream]):
+        writer = Stream(_writer(stream), stream.path)
+        writer.insert_array(_datapoints(plan.folder / "data.json"))
+        downlink = plan.folder / "downlink.json"
+        if downlink.exists():
+            stream.insert_array(_datapoints(downlink), downlink=True)
+        _set_what_differs(stream, plan)
+
+
+def _set_what_differs(thing: ConnectorObject, plan: _Plan) -> None:
+    known = thing.data
+    changes = {key: value for key, value in plan.fields.items() if known.get(key) != value}
+    if changes:
+        thing.set(changes)
+
+
+def _import_log(meta: Device, plan: _Plan) -> None:
+    """The server keeps the log of what happens to a user; only its administrator adds what happened elsewhere."""
+    if meta._session.who != ROOT:
+        return
+    for child in plan.children:
+        if child.name == _LOG:
+            meta[_LOG].insert_array(_datapoints(child.folder / "data.json"), merge=True)
+
+
+def _writer(stream: Stream) -> Session:
+    """Who may insert into *stream* itself: its device, whose API key is used, or the local administrator."""
+    session, device = stream._session, stream.device
+    if session.who in (ROOT, device.path):
+        return session
+    apikey = device.data.get("apikey")
+    return session.sibling(Credentials(password=apikey)) if isinstance(apikey, str) and apikey else session
+
+
+@contextmanager
+def _created(thing: ConnectorObject) -> Iterator[None]:
+    """Around the creation of *thing*: if the answer is lost, nobody knows whether it is there."""
+    try:
+        yield
+    except TransportError as e:
+        if not isinstance(e, ConnectFailed):
+            e.add_note(
+                f"'{thing.path}' may have been created nevertheless: look, and delete it before the next attempt."
+            )
+        raise
+
+
+@contextmanager
+def _deleted_on_failure(things: Iterable[ConnectorObject]) -> Iterator[None]:
+    """Delete *things* again when it fails; what cannot be deleted is noted on the error."""
+    try:
+        yield
+    except BaseException as e:
+        for thing in things:
+            try:
+                thing.delete()
+            except ConnectorDBError as why:
+                e.add_note(f"'{thing.path}' was imported in part and could not be deleted again: {why}")
+        raise
+
+
+def _plan(folder: Path, file: str, *below: str) -> _Plan:
+    """Read what *folder* holds, without the data. Nothing has been sent if that fails."""
+    path = folder / file
+    fields = _read_json(path)
+    name = fields.pop("name", None)
+    if not isinstance(name, str):
+        raise InvalidValue(f"{path} has no name")
+    check_name(name, f"name in {path}")
+    if not below and not (folder / "data.json").is_file():
+        raise FileNotFoundError(f"{folder / 'data.json'} is missing")
+    children = [_plan(child, *below) for child in _folders(folder)] if below else []
+    return _Plan(folder, name, fields, children)
+
+
+def _folders(folder: Path) -> list[Path]:
+    """The folders in *folder*, by name; those with a dot are not complete, or somebody else's."""
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _check_version(path: Path) -> None:
+    version = _read_json(path).get("Version")
+    if version != FORMAT_VERSION:
+        raise InvalidValue(f"{path} says version {version!r} of the export folder; version {FORMAT_VERSION} is known")
+
+
+def _read_json(path: Path) -> Fields:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} is missing: this is no folder of that kind") from None
+    except (ValueError, RecursionError) as e:
+        raise InvalidValue(f"{path} is not JSON: {e}") from None
+    if not isinstance(found, dict):
+        raise InvalidValue(f"{path} holds no JSON object")
+    return found
+
+
+def _datapoints(path: Path) -> Iterator[Point]:
+    for i, point in enumerate(read_array(path)):
+        if not isinstance(point, dict) or not isinstance(point.get("t"), int | float):
+            raise InvalidValue(f"{path}: datapoint {i} has no time stamp")
+        yield point

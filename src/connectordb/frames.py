@@ -1,0 +1,141 @@
+"""Datapoints to and from tables of pandas and polars, which are imported only when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from .errors import InvalidValue
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+
+__all__ = ["from_columns", "to_frame"]
+
+_NANOSECONDS_END_S = 9_214_646_400.0  # the year 2262: later does not fit in 64 bits of nanoseconds
+_PER_S = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+
+
+def to_frame(
+    points: Sequence[Mapping[str, Any]], kind: Literal["pandas", "polars"]
+) -> pandas.DataFrame | polars.DataFrame:
+    """Return *points* as a table with the columns ``t``, ``d``, and ``o`` if one of them has it.
+
+    Raises:
+        ValueError: *kind* is neither "pandas" nor "polars".
+        ImportError: the library is not installed.
+    """
+    if kind not in ("pandas", "polars"):
+        raise ValueError(f"kind is {kind!r}; it has to be 'pandas' or 'polars'")
+    seconds = [float(p["t"]) for p in points]
+    unit: Literal["ns", "us"] = "ns" if all(t < _NANOSECONDS_END_S for t in seconds) else "us"
+    ticks = [_ticks(t, _PER_S[unit]) for t in seconds]
+    values = [p["d"] for p in points]
+    writers = [p.get("o") for p in points]
+    if kind == "pandas":
+        return _pandas(ticks, unit, values, writers)
+    return _polars(ticks, unit, values, writers)
+
+
+def _pandas(ticks: list[int], unit: Literal["ns", "us"], values: list[Any], writers: list[Any]) -> pandas.DataFrame:
+    import numpy as np
+    import pandas as pd
+
+    time = pd.Series(np.array(ticks, dtype="int64").astype(f"datetime64[{unit}]")).dt.tz_localize("UTC")
+    columns: dict[str, Any] = {"t": time, "d": pd.Series(values)}
+    if any(o is not None for o in writers):
+        columns["o"] = pd.Series(writers, dtype=object)
+    return pd.DataFrame(columns)
+
+
+def _polars(ticks: list[int], unit: Literal["ns", "us"], values: list[Any], writers: list[Any]) -> polars.DataFrame:
+    import polars as pl
+
+    time = pl.Series("t", ticks, dtype=pl.Int64).cast(pl.Datetime(unit, "UTC"))
+    columns = [time, _polars_values(values)]
+    if any(o is not None for o in writers):
+        columns.append(pl.Series("o", writers, dtype=pl.String))
+    return pl.DataFrame(columns)
+
+
+def _polars_values(values: list[Any]) -> polars.Series:
+    import polars as pl
+
+    kinds = {type(v) for v in values if v is not None}
+    if kinds == {int, float}:  # else the first value would decide
+        return pl.Series("d", values, dtype=pl.Float64)
+    try:
+        return pl.Series("d", values)
+    except (TypeError, pl.exceptions.PolarsError, OverflowError):
+        return pl.Series("d", values, dtype=pl.Object)
+
+
+def from_columns(table: Any) -> list[dict[str, Any]] | None:
+    """Return the rows of *table* as datapoints, or ``None`` if it is no table.
+
+    Args:
+        table: A table of pandas or polars, or a dict of columns (lists or arrays), with columns ``t`` and ``d``. ``t``
+            holds seconds, or times; times without a time zone are local time.
+
+    Raises:
+        InvalidValue: a column is missing, or they differ in length.
+    """
+    if isinstance(table, Mapping):
+        names = list(table)
+    elif hasattr(table, "columns") and hasattr(table, "shape"):
+        names = [str(name) for name in table.columns]
+    else:
+        return None
+    if "t" not in names or "d" not in names:
+        raise InvalidValue(f"a table of datapoints has the columns 't' and 'd'; this one has {names}")
+    times, values = _times(table["t"]), _items(table["d"])
+    if len(times) != len(values):
+        raise InvalidValue(f"the columns differ in length: {len(times)} times, {len(values)} values")
+    return [{"t": t, "d": d} for t, d in zip(times, values, strict=True)]
+
+
+def _times(column: Any) -> list[Any]:
+    """Plain seconds of a column of times, exact to the nanosecond; any other column as it is."""
+    dtype = str(getattr(column, "dtype", ""))
+    if dtype.startswith("Datetime("):  # of polars: a count of units since 1970, in UTC or without a time zone
+        unit, zone = column.dtype.time_unit, column.dtype.time_zone
+        return _seconds(column.to_physical().to_list(), unit, local=zone is None)
+    if dtype.startswith("datetime64["):  # of numpy, or of pandas, there perhaps with a time zone
+        unit, _, zone = dtype[len("datetime64[") : -1].partition(",")
+        if zone:
+            column = column.dt.tz_convert("UTC").dt.tz_localize(None)
+        return _seconds(column.astype("int64").tolist(), unit, local=not zone)
+    return _items(column)
+
+
+def _seconds(ticks: list[Any], unit: str, *, local: bool) -> list[float]:
+    if unit not in _PER_S:
+        raise InvalidValue(f"times in units of {unit!r} are not understood: convert them to datetime64[ns]")
+    per_s = _PER_S[unit]
+    if any(n is None or n == -(2**63) for n in ticks):
+        raise InvalidValue("a time is missing in the column 't'")
+    if not local:
+        return [n / per_s for n in ticks]
+    from datetime import UTC, datetime
+
+    seconds = []
+    for n in ticks:
+        whole, rest = divmod(n, per_s)
+        wall = datetime.fromtimestamp(whole, UTC).replace(tzinfo=None)
+        seconds.append((int(wall.timestamp()) * per_s + rest) / per_s)
+    return seconds
+
+
+def _items(column: Any) -> list[Any]:
+    for method in ("tolist", "to_list"):  # numpy and pandas; polars: plain Python values in either case
+        if hasattr(column, method):
+            found = getattr(column, method)()
+            return found if isinstance(found, list) else [found]
+    return list(column)
+
+
+def _ticks(t: float, per_s: int) -> int:
+    """*t* in whole ticks: the nearest, as exact as the float is."""
+    whole = int(t)
+    return whole * per_s + round((t - whole) * per_s)
