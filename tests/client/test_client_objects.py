@@ -157,8 +157,15 @@ def test_device_lives(db: ConnectorDB, server: Any, fresh_name: str) -> None:
     assert (device.public, device.role, device.enabled, device.visible) == (False, "none", True, True)
     device.role, device.visible = "reader", False
     assert (device.role, device.visible) == ("reader", False)
-    device.public = True
-    assert device.public is True
+    with pytest.raises(InvalidValue, match="private"):
+        device.public = True  # the user of `create --test` is private
+    device.user.public = True
+    try:
+        device.public = True
+        assert device.public is True
+        device.public = False
+    finally:
+        device.user.public = False
     device.set({"description": "d", "icon": "material:y"})
     assert (device.description, device.icon) == ("d", "material:y")
     with pytest.raises(InvalidValue, match="bogus"):

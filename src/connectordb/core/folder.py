@@ -173,7 +173,7 @@ class Folder:
             path: The folder; folders above it are made too.
             test: Make it for tests: a user ``test`` with password ``test`` if no other is given, a password
                 hash that costs nothing, and no delay after a failed login.
-            user, password: The first user, an administrator. ``None``: there is none yet.
+            user, password: The first user, an administrator, whom other users do not see. ``None``: none yet.
             email: Of the first user. ``None``: ``NAME@localhost``.
 
         Raises:
@@ -389,7 +389,8 @@ async def _create_user(folder: Folder, user: str | None, password: str | None, e
     core = folder.core()
     try:
         if user is not None:
-            wanted = UserCreate(email=email or f"{user}@localhost", password=password or "", role="admin")
+            # Private, as 0.3 made it: nobody else needs to find the administrator.
+            wanted = UserCreate(email=email or f"{user}@localhost", password=password or "", role="admin", public=False)
             await core.create_user(ROOT, user, wanted)
     finally:
         await core.close()

@@ -113,9 +113,12 @@ class Readers:
             try:
                 yield connection
             except apsw.Error as error:
+                connection.close(force=True)  # who knows what state it is in
                 raise translate(error, self._path) from error
-            finally:
+            except BaseException:
                 self._idle.append(connection)
+                raise
+            self._idle.append(connection)
 
     @contextmanager
     def snapshot(self) -> Iterator[apsw.Connection]:
@@ -133,9 +136,9 @@ class Readers:
         with self._closing:
             if self._closed:
                 return
+            self._closed = True  # first, or those that come in the meantime would keep the slots among themselves
             for _ in range(self._size):
                 self._slots.acquire()
-            self._closed = True
             while self._idle:
                 self._idle.pop().close()
             for _ in range(self._size):

@@ -47,10 +47,14 @@ def merge(connection: apsw.Connection, key: int, head: Head, block: Block) -> in
         _put(connection, key, i, batch)
         i += len(batch)
     end = i - block.n
-    old, behind, next_ = place_of(key, begin), place_of(key, end), place_of(key + 1)
-    connection.execute("DELETE FROM tail WHERE place >= ? AND place < ?", (old, behind))
+    while end < head.n:
+        behind = view.page(end, head.n)
+        if behind.n > ROW_POINTS_MAX:
+            behind = view.block(view.run_at(end))
+        _put(connection, place_of(key, end + block.n), behind)
+        end += behind.n
     connection.execute(
-        "UPDATE tail SET place = -1 - (place + ?) WHERE place >= ? AND place < ?", (block.n, behind, next_)
+        "DELETE FROM tail WHERE place >= ? AND place < ?", (place_of(key, begin), place_of(key + 1))
     )
     connection.execute("UPDATE tail SET place = -1 - place WHERE place < 0")
     return index

@@ -98,13 +98,21 @@ class Writer:
         future.set_exception(Unavailable(refused))
         return future
 
-    def close(self) -> None:
-        """Carry out what was submitted, then end the thread. Closing again waits too, and does nothing more."""
+    def finish(self) -> None:
+        """Carry out what was submitted, then end the thread. Again: waits too."""
         with self._lock:
             if not self._closed:
                 self._closed = True
                 self._queue.put(None)
         self._thread.join()
+
+    def close(self) -> None:
+        """Finish, then close the connection."""
+        self.finish()
+        with self._lock:
+            if self._group is not None:
+                self._group.close()
+                self._group = None
 
     def _run(self) -> None:
         ended = False
@@ -114,8 +122,7 @@ class Writer:
                 break
             items, ended = self._gather(item)
             self._carry_out(items)
-        if self._group is not None:
-            self._group.close()
+            del item, items  # what they hold may be large, and the next may be long in coming
 
     def _gather(self, first: _Item) -> tuple[list[_Item], bool]:
         """Return the works of the next group, and whether they are the last ones."""

@@ -137,8 +137,9 @@ class SQLiteStore:
         return read(self._readers, key_of(stream_id, substream), wanted)
 
     def close(self) -> None:
+        self._writer.finish()
         self._readers.close()
-        self._writer.close()
+        self._writer.close()  # the last connection takes the log away
 
     def _open_group(self) -> Group:
         connection = open_connection(self._path, vfs=self._vfs)

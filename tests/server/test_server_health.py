@@ -1,0 +1,97 @@
+"""What those ask who look after the server, and what is there for browsers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from connectordb import __version__
+from connectordb.store.sqlite import SQLiteStore
+
+
+def test_alive_and_ready(client: Any) -> None:
+    for target in ("//healthz", "//readyz", "//healthz/"):
+        answer = client("GET", target, auth=None)
+        assert (answer.status, answer.text) == (200, "ok")
+
+
+def test_not_ready_if_the_store_does_not_answer(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connectordb.server.health.STORE_PATIENCE_S", 0.1)
+    monkeypatch.setattr(SQLiteStore, "counts", lambda self: time.sleep(0.5))
+    started = time.monotonic()
+    answer = client("GET", "//readyz", auth=None)
+    assert answer.status == 503
+    assert answer.json()["error"] == "unavailable"
+    assert answer.headers["retry-after"]
+    assert time.monotonic() - started < 0.4
+    assert client("GET", "//healthz", auth=None).status == 200
+
+
+def test_not_ready_and_503_for_others_while_shutting_down(make_live: Callable[..., Any]) -> None:
+    live = make_live()
+    client = live.client()
+    assert client("GET", "/?q=this").status == 200
+    live.server._uvicorn._app.drain()
+    assert client("GET", "//healthz").status == 200
+    assert live.client()("GET", "//readyz").status == 503
+    answer = live.client()("GET", "/?q=this")
+    assert (answer.status, answer.headers["connection"]) == (503, "close")
+
+
+def test_version(client: Any) -> None:
+    answer = client("GET", "/meta/version", auth=None)
+    assert (answer.text, answer.headers["content-type"]) == (__version__, "text/plain; charset=utf-8")
+
+
+def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_metrics_count_requests_and_points(make_live: Callable[..., Any]) -> None:
+    client = make_live().client()
+    client("POST", "/crud/test/user/s", {})
+    client("POST", "/crud/test/user/s/data", [{"t": 1, "d": 1}, {"t": 2, "d": 2}])
+    client("GET", "/crud/test/user/s/data?i1=0&i2=1")
+    client("GET", "/crud/test/user/s/data?i1=x")
+    answer = client("GET", "//metrics")
+    assert answer.status == 200
+    found = samples(answer.text)
+    assert found["connectordb_points_inserted_total", ()] == 2
+    assert found["connectordb_points_read_total", ()] == 1
+    route = "/api/v1/crud/{user}/{device}/{stream}/data"
+    for method, status in (("POST", "200"), ("GET", "200"), ("GET", "400")):
+        labels = (("method", method), ("route", route), ("status", status))
+        assert found["connectordb_requests_total", labels] == 1
+    assert found["connectordb_request_seconds_count", (("route", route),)] == 3
+    assert found["connectordb_info", (("version", __version__),)] == 1
+    assert found["process_resident_memory_bytes", ()] > 1e6
+
+
+def test_metrics_are_not_for_everybody(client: Any, live: Any) -> None:
+    assert client("GET", "//metrics", auth=None).status == 200  # this machine itself
+    for far in (
+        {"X-Forwarded-For": "192.0.2.1"},
+        {"Forwarded": "for=192.0.2.1"},
+        {"Origin": "http://evil.example"},
+        {"Sec-Fetch-Site": "cross-site"},
+    ):
+        assert client("GET", "//metrics", auth=None, headers=far).status == 403
+        assert client("GET", "//metrics", headers=far).status == 200  # an administrator
+        assert client("GET", "//metrics", auth=("", live.folder.admin_key), headers=far).status == 200
+
+
+def test_every_answer_may_not_be_kept_nor_guessed_at(client: Any) -> None:
+    for target in ("/?q=this", "/nosuch", "//healthz", "/docs", "/openapi.json", "/crud/test"):
+        answer = client("GET", target)
+        assert answer.headers["cache-control"] == "no-store, must-revalidate"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "server" not in answer.headers
+        assert answer.headers["date"].endswith("GMT")
