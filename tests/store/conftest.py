@@ -32,6 +32,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_layer, "_JOIN_POINTS_MAX", 3)
     monkeypatch.setattr(_layer, "_ROWS_MAX", 2)
     monkeypatch.setattr(_merge, "_RUN_POINTS_MAX", 3)
+    monkeypatch.setattr(_merge, "ROW_POINTS_MAX", 5)
 
 
 @pytest.fixture(params=["memory", "sqlite", "sqlite-small"])
@@ -39,7 +40,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Itera
     """An empty store: each kind has to fulfil the contract."""
     made: Store
     if request.param == "memory":
-        made = MemoryStore(clock=clock)
+        made = MemoryStore(clock=clock, page_points=400)
     else:
         if request.param == "sqlite-small":
             request.getfixturevalue("small")

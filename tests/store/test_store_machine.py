@@ -80,6 +80,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.patches.setattr(_layer, "_JOIN_POINTS_MAX", 3)
         self.patches.setattr(_layer, "_ROWS_MAX", 2)
         self.patches.setattr(_merge, "_RUN_POINTS_MAX", 3)
+        self.patches.setattr(_merge, "ROW_POINTS_MAX", 5)
         self.folder = tempfile.TemporaryDirectory()
         self.clock = Clock()
         self.store = SQLiteStore(Path(self.folder.name) / "s.db", clock=self.clock, synchronous="normal")

@@ -81,7 +81,6 @@ def test_a_failed_migration_leaves_the_version_before(tmp_path: Path) -> None:
 
 CRASH = """
 import os, sys, apsw
-from contextlib import closing
 from pathlib import Path
 from connectordb.store._migrate import Migration, migrate
 path = Path(sys.argv[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
+from itertools import islice
 from operator import itemgetter
 
 import apsw
@@ -12,6 +13,7 @@ import msgspec
 from ..block import Block
 from ._data import View
 from ._key import place_of
+from ._layer import ROW_POINTS_MAX
 from ._text import join, split, times
 from .base import Head
 
@@ -26,36 +28,26 @@ _Timed = tuple[float, msgspec.Raw]
 def merge(connection: apsw.Connection, key: int, head: Head, block: Block) -> int:
     """Insert *block*, which begins before the newest datapoint, and return the index of its first datapoint.
 
-    Runs between the first and the last time stamp of *block* are rewritten, later ones get new indices. The caller
-    has a transaction open, and writes the new head.
+    All from the run on in which it begins is rewritten, as all that has a new index. The caller has a transaction open,
+    and writes the new head.
     """
     view = View(connection, key, head)
     index = view.index_after(block.t1)
-    begin = view.run_at(index).i
-    # The new runs stand at -1 - place until the old ones are out of their way. Of equal time stamps those stored come
-    # first.
-    i = begin
-    batch: list[_Timed] = []
-    stored = _stored(view, begin, block.t2)
-    for point in heapq.merge(stored, _timed(block), key=itemgetter(0)):
-        batch.append(point)
-        if len(batch) == _RUN_POINTS_MAX:
-            _put(connection, key, i, batch)
-            i += len(batch)
-            batch = []
-    if batch:
-        _put(connection, key, i, batch)
-        i += len(batch)
-    end = i - block.n
-    while end < head.n:
-        behind = view.page(end, head.n)
+    begin = i = view.run_at(index).i
+    # Those stored go first, so that they come first of equal time stamps.
+    mixed = heapq.merge(_stored(view, begin, block.t2), _timed(block), key=itemgetter(0))
+    while points := list(islice(mixed, _RUN_POINTS_MAX)):
+        texts = [text for _, text in points]
+        _put(connection, key, i, Block(len(points), points[0][0], points[-1][0], json=join(texts)))
+        i += len(points)
+    while i < head.n + block.n:
+        behind = view.page(i - block.n, head.n)
         if behind.n > ROW_POINTS_MAX:
-            behind = view.block(view.run_at(end))
-        _put(connection, place_of(key, end + block.n), behind)
-        end += behind.n
-    connection.execute(
-        "DELETE FROM tail WHERE place >= ? AND place < ?", (place_of(key, begin), place_of(key + 1))
-    )
+            behind = view.block(view.run_at(i - block.n))
+        _put(connection, key, i, behind)
+        i += behind.n
+    between = (place_of(key, begin), place_of(key + 1))
+    connection.execute("DELETE FROM tail WHERE place >= ? AND place < ?", between)
     connection.execute("UPDATE tail SET place = -1 - place WHERE place < 0")
     return index
 
@@ -74,8 +66,9 @@ def _timed(block: Block) -> Iterator[_Timed]:
     return zip(times(block.json), split(block.json), strict=True)
 
 
-def _put(connection: apsw.Connection, key: int, i: int, points: list[_Timed]) -> None:
+def _put(connection: apsw.Connection, key: int, i: int, run: Block) -> None:
+    """Store *run* at index *i*, out of the way for now of what still stands there: at -1 - place."""
     connection.execute(
         "INSERT INTO tail (place, n, t1, t2, points) VALUES (?, ?, ?, ?, ?)",
-        (-1 - place_of(key, i), len(points), points[0][0], points[-1][0], join([text for _, text in points])),
+        (-1 - place_of(key, i), run.n, run.t1, run.t2, run.json),
     )
