@@ -6,6 +6,7 @@ import doctest
 import importlib
 import json
 import math
+import tracemalloc
 from typing import Any
 
 import msgspec
@@ -209,6 +210,18 @@ def test_a_mismatch_tells_where_and_why() -> None:
     schema = Schema('{"type":"object","properties":{"a":{"type":"array","items":{"type":"number"}}}}')
     with pytest.raises(SchemaMismatch, match=r"a/1.*number"):
         schema.check({"a": [1, "x"]})
+
+
+@pytest.mark.parametrize("engine", [schema_module._compile_rust, schema_module._compile_python])
+def test_a_huge_value_with_many_faults_is_explained_briefly(engine: Any) -> None:
+    compiled = engine({"type": "object", "properties": {"a": {"type": "array", "items": {"type": "number"}}}})
+    value = {"a": ["x" * 10] * 100_000}
+    tracemalloc.start()
+    try:
+        assert len(compiled.explain(value)) < 500
+        assert tracemalloc.get_traced_memory()[1] < 100_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_an_exploding_pattern_ends() -> None:

@@ -30,7 +30,8 @@
     ├─ SpoolError                         the Logger's file
     │  ├─ SpoolFull
     │  └─ SpoolCorrupt
-    ├─ StoreError                         the disk refused, or the database file is damaged
+    ├─ StoreError                         the database file is damaged, or cannot be opened
+    │  └─ StoreBusy                       the disk is full, failed or is locked by another process
     └─ FolderError                        the database folder cannot be used as asked
 
 On the wire an error is ``{"code": status, "msg": text, "ref": uuid, "error": type}``, with ``details`` where
@@ -64,6 +65,7 @@ __all__ = [
     "SpoolCorrupt",
     "SpoolError",
     "SpoolFull",
+    "StoreBusy",
     "StoreError",
     "TimedOut",
     "TimestampOrder",
@@ -292,6 +294,13 @@ class StoreError(ConnectorDBError):
     """The database could not be read or written; nothing of the failed write was stored."""
 
     type = "store"
+
+
+class StoreBusy(StoreError):
+    """The disk or the database cannot take it now; the same request may succeed later."""
+
+    type = "store_busy"
+    retryable = True
 
 
 class FolderError(ConnectorDBError):

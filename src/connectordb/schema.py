@@ -17,6 +17,9 @@ __all__ = ["Schema", "compile_schema", "minify"]
 Check = Callable[[Any], bool]
 
 SCHEMA_BYTES_MAX = 256 * 1024
+MESSAGE_LENGTH_MAX = 400
+EXPLAINED_BYTES_MAX = 100_000
+"""A larger value is not searched for what is wrong with it."""
 _DRAFT_4 = "http://json-schema.org/draft-04/schema#"
 
 
@@ -137,6 +140,9 @@ class _Engine:
 
     def explain(self, value: Any) -> str:
         try:
+            # The engines build a tree of everything that is wrong, with copies of the value: too much for a big one.
+            if len(msgspec.json.encode(value)) > EXPLAINED_BYTES_MAX:
+                return "the value does not fit, and is too big to say where"
             where, why = self._first_error(_integral(value))
         except RecursionError:
             return "the value is nested too deeply"
@@ -174,8 +180,12 @@ def _compile_rust(schema: dict[str, Any]) -> _Engine:
         raise SchemaInvalid(f"the schema is not a valid JSON Schema (draft 4): {_first_line(e)}") from None
 
     def first_error(value: Any) -> tuple[str, str]:
-        for error in validator.iter_errors(value):
-            return "/".join(map(str, error.instance_path)), error.message
+        # Not iter_errors: it makes all errors at once, each with a copy of what it is about, and a body of 10 MB took
+        # 12 GB.
+        try:
+            validator.validate(value)
+        except jsonschema_rs.ValidationError as e:
+            return "/".join(map(str, e.instance_path)), _cut(e.message)
         return "", "the value does not fit"
 
     return _Engine(validator.is_valid, first_error)
@@ -201,7 +211,7 @@ def _compile_python(schema: dict[str, Any]) -> _Engine:
         error = next(validator.iter_errors(value), None)
         if error is None:
             return "", "the value does not fit"
-        return "/".join(map(str, error.absolute_path)), error.message
+        return "/".join(map(str, error.absolute_path)), _cut(error.message)
 
     return _Engine(is_valid, first_error)
 
@@ -214,6 +224,11 @@ def _closed_registry() -> Any:
         raise referencing.exceptions.NoSuchResource(uri)
 
     return referencing.Registry(retrieve=refuse)  # type: ignore[call-arg]
+
+
+def _cut(message: str) -> str:
+    """Both engines quote the value, however long it is."""
+    return message if len(message) <= MESSAGE_LENGTH_MAX else message[: MESSAGE_LENGTH_MAX - 1] + "…"
 
 
 def _first_line(e: Exception) -> str:

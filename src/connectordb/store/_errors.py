@@ -6,15 +6,9 @@ from pathlib import Path
 
 import apsw
 
-from ..errors import StoreError
+from ..errors import StoreBusy, StoreError
 
-__all__ = ["StoreBusy", "damaged", "translate"]
-
-
-class StoreBusy(StoreError):
-    """The disk or the database cannot take it now; the same request may succeed later."""
-
-    retryable = True
+__all__ = ["damaged", "translate"]
 
 
 def translate(error: apsw.Error, path: Path) -> StoreError:
