@@ -107,4 +107,4 @@ def test_users_are_listed_with_what_they_have(cli: Cli, db: Path) -> None:
     ]
     lines = cli("user", "list", db).stdout.splitlines()
     assert lines[0].split() == ["name", "role", "email", "public", "devices", "streams"]
-    assert lines[1].split() == ["test", "admin", "test@localhost", "yes", "2", "1"]
+    assert lines[1].split() == ["test", "admin", "test@localhost", "no", "2", "1"]

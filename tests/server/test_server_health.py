@@ -72,6 +72,8 @@ def test_metrics_count_requests_and_points(make_live: Callable[..., Any]) -> Non
         assert found["connectordb_requests_total", labels] == 1
     assert found["connectordb_request_seconds_count", (("route", route),)] == 3
     assert found["connectordb_info", (("version", __version__),)] == 1
+    assert 0 < found["connectordb_commits_total", ()] <= found["connectordb_writes_total", ()]
+    assert found["connectordb_writes_waiting", ()] == 0
     assert found["process_resident_memory_bytes", ()] > 1e6
 
 

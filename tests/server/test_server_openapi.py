@@ -34,6 +34,7 @@ def test_every_call_is_described_or_unsupported(described: dict[str, Any], clien
         if route.described:
             operation = described["paths"][route.path][route.method.lower()]
             assert operation["summary"]
+            assert set(operation["tags"]) < {tag["name"] for tag in described["tags"]}
             assert {"400", "503"} <= set(operation["responses"])
         else:
             assert client(route.method, "/" + route.path).status == 501

@@ -45,7 +45,7 @@ class Core(ObjectRules, DataRules):
             clock: Tells the present time in seconds since the Unix epoch.
         """
         super().__init__(store, settings, permissions, clock)
-        self.identity = Identity(store, self.directory, settings.auth, secret=secret, admin_key=admin_key, clock=clock)
+        self.identity = Identity(self.directory, settings.auth, secret=secret, admin_key=admin_key, clock=clock)
         self.reading = ThreadPoolExecutor(settings.store.read_threads, thread_name_prefix="connectordb-read")
 
     async def close(self) -> None:

@@ -183,16 +183,11 @@ class DataRules(Context):
         stream_id, substream = self._readable(actor, path, downlink)
         loop = asyncio.get_running_loop()
         blocks = self.store.read(stream_id, substream, wanted)
-        try:
-            while True:
-                batch, more = await loop.run_in_executor(self.reading, _take, blocks)
-                for block in batch:
-                    yield block
-                if not more:
-                    return
-        finally:
-            # Not while a cancelled step is still running in its thread: a generator cannot be closed meanwhile.
-            await loop.run_in_executor(self.reading, _close, blocks)
+        more = True
+        while more:
+            batch, more = await loop.run_in_executor(self.reading, _take, blocks)
+            for block in batch:
+                yield block
 
     def _readable(self, actor: Actor, path: tuple[str, str, str], downlink: bool) -> tuple[int, Substream]:
         target, access = self.find_stream(actor, path, status=403)
@@ -299,9 +294,3 @@ def _take(blocks: Iterator[Block]) -> tuple[list[Block], bool]:
         if n >= READ_POINTS:
             return batch, True
     return batch, False
-
-
-def _close(blocks: Iterator[Block]) -> None:
-    close = getattr(blocks, "close", None)
-    if close is not None:
-        close()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from ..store.base import Device, Store, Stream, User
 
-__all__ = ["Directory", "Target"]
+__all__ = ["LOGIN_DEVICE", "Directory", "Target"]
 
 ENTRIES_MAX = 50_000
+LOGIN_DEVICE = "user"
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class Target(NamedTuple):
@@ -31,6 +35,7 @@ class Directory:
         self._generation = 0
         self._targets: dict[tuple[str, str, str], tuple[int, Target]] = {}
         self._keys: dict[str, tuple[int, tuple[User, Device]]] = {}
+        self._logins: dict[str, tuple[int, tuple[User, Device]]] = {}
 
     def changed(self) -> None:
         """Forget everything; to be called after the commit of a change, before it is acknowledged.
@@ -41,6 +46,7 @@ class Directory:
         self._generation += 1
         self._targets = {}
         self._keys = {}
+        self._logins = {}
 
     def user(self, name: str) -> User | None:
         """The user of that name."""
@@ -63,9 +69,7 @@ class Directory:
         if found is None or stream is None:
             return None
         target = Target(*found, stream)
-        if len(self._targets) >= ENTRIES_MAX:
-            self._targets = {}
-        self._targets[path] = (generation, target)
+        _remember(self._targets, path, generation, target)
         return target
 
     def by_apikey(self, apikey: str) -> tuple[User, Device] | None:
@@ -78,7 +82,24 @@ class Directory:
         user = self._store.user_by_id(device.user_id) if device else None
         if device is None or user is None:
             return None
-        if len(self._keys) >= ENTRIES_MAX:
-            self._keys = {}
-        self._keys[apikey] = (generation, (user, device))
+        _remember(self._keys, apikey, generation, (user, device))
         return user, device
+
+    def by_login(self, name: str) -> tuple[User, Device] | None:
+        """The user of that name or e-mail address, and the device that its password logs in to."""
+        generation = self._generation
+        known = self._logins.get(name)
+        if known is not None and known[0] == generation:
+            return known[1]
+        user = self._store.user_by_email(name) if "@" in name else self._store.user(name)
+        device = self._store.device(user.id, LOGIN_DEVICE) if user else None
+        if user is None or device is None:
+            return None
+        _remember(self._logins, name, generation, (user, device))
+        return user, device
+
+
+def _remember(entries: dict[K, tuple[int, V]], key: K, generation: int, value: V) -> None:
+    if len(entries) >= ENTRIES_MAX:
+        entries.clear()
+    entries[key] = (generation, value)

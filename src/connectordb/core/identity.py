@@ -13,9 +13,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from ..errors import TooManyRequests, Unauthenticated
-from ..store.base import Device, Store, User
+from ..store.base import Device, User
 from .actor import ROOT, Actor
-from .directory import Directory
+from .directory import LOGIN_DEVICE, Directory
 from .settings import AuthSettings
 
 __all__ = ["Identity", "new_apikey"]
@@ -42,7 +42,6 @@ class Identity:
 
     def __init__(
         self,
-        store: Store,
         directory: Directory,
         settings: AuthSettings,
         *,
@@ -53,7 +52,6 @@ class Identity:
         from argon2 import PasswordHasher
         from itsdangerous import URLSafeTimedSerializer
 
-        self._store = store
         self._directory = directory
         self._settings = settings
         self._admin_digest = _digest(admin_key)
@@ -87,12 +85,13 @@ class Identity:
             Unauthenticated: wrong, after a delay.
             TooManyRequests: too many failures of this peer with this name lately.
         """
-        user = self._store.user_by_email(name) if "@" in name else self._store.user(name)
+        found = self._directory.by_login(name)
+        user = found[0] if found else None
         known = self._cache_digest(user, password)
         if user is None or self._verified.get(known) != user.password:
             key = (peer, name.lower())
             self._failures.check(key, self._clock())
-            if not await self._verify(user, password) or user is None:
+            if not await self._verify(user, password) or found is None or user is None:
                 self._failures.add(key, self._clock())
                 await asyncio.sleep(self._settings.failure_delay_s)
                 raise Unauthenticated("wrong user name or password")
@@ -100,10 +99,9 @@ class Identity:
             if len(self._verified) > VERIFIED_MAX:
                 self._verified.popitem(last=False)
         self._verified.move_to_end(known)
-        device = self._store.device(user.id, "user")
-        if device is None or not device.enabled:
-            raise Unauthenticated(f"the device {user.name}/user, which passwords log in to, is disabled")
-        return Actor.of(user, device)
+        if found is None or not found[1].enabled:
+            raise Unauthenticated(f"the device {name}/{LOGIN_DEVICE}, which passwords log in to, is disabled")
+        return Actor.of(*found)
 
     async def by_apikey(self, apikey: str, peer: str = "") -> Actor:
         """Return the device with that API key.

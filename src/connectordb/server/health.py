@@ -65,7 +65,7 @@ async def metrics(state: State, request: Request) -> Reply:
             state.core.count(request.actor, "users")
         except PermissionDenied:
             raise PermissionDenied("metrics are for administrators, and for programs on the server's machine") from None
-    text, content_type = state.metrics.render(state.version)
+    text, content_type = state.metrics.render(state.version, state.core.store)
     return Reply(200, text, content_type.encode())
 
 

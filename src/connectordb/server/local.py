@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import contextlib
 import getpass
 import re
@@ -40,7 +39,8 @@ CLOSE_PATIENCE_S = 60.0
 class _LocalServer:
     """A database folder, opened in this process, with its event loop in a thread of its own.
 
-    Whoever opens the same folder again in this process shares it: the folder's lock is the process's.
+    Whoever opens the same folder again in this process shares it: the folder's lock is the process's. A process that
+    ends without closing it loses nothing: what was acknowledged is on disk, and the lock goes with the process.
     """
 
     _all: dict[Path, _LocalServer] = {}  # noqa: RUF012 - shared on purpose
@@ -71,8 +71,6 @@ class _LocalServer:
                 known.users += 1
                 return known
             server = cls._all[path] = cls(path)
-            if len(cls._all) == 1:
-                atexit.register(cls.close_all)
             return server
 
     def release(self) -> None:
@@ -81,13 +79,6 @@ class _LocalServer:
             self.users -= 1
             if self.users == 0:
                 self._close()
-
-    @classmethod
-    def close_all(cls) -> None:
-        """Close what is still open when the process ends."""
-        with cls._lock:
-            for server in list(cls._all.values()):
-                server._close()
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Run *work* on the event loop."""
@@ -240,6 +231,10 @@ class _Exchange:
 
         try:
             await app(self.scope, self._receive, send)
+        except asyncio.CancelledError:  # the reader has left: it takes no more, so make room for the end
+            while not self._pieces.empty():
+                self._pieces.get_nowait()
+            raise
         finally:
             self._begun.set()
             await self._pieces.put(None)

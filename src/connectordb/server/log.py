@@ -7,8 +7,11 @@ starts the process: so a crash of the interpreter lands in the same file as the 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +20,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
-__all__ = ["make_log"]
+__all__ = ["forward_logging", "make_log"]
 
 STDERR = 2
 DELAY_S = 0.1
@@ -82,6 +85,34 @@ def make_log(level: str) -> Any:
         logger = structlog.PrintLogger(sys.stderr)
     wrapper = structlog.make_filtering_bound_logger(level)
     return structlog.wrap_logger(logger, processors=processors, wrapper_class=wrapper).bind()
+
+
+@contextmanager
+def forward_logging(log: Any, *names: str) -> Iterator[None]:
+    """Let what is logged under *names* with the standard library's `logging` go to *log*."""
+    handler = _Forwarder(log)
+    loggers = [logging.getLogger(name) for name in names]
+    for logger in loggers:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
+
+
+class _Forwarder(logging.Handler):
+    def __init__(self, log: Any) -> None:
+        super().__init__()
+        self._log = log
+        self._formatter = logging.Formatter()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        details = {"msg": record.getMessage(), "logger": record.name}
+        if record.exc_info:
+            details["traceback"] = self._formatter.formatException(record.exc_info)
+        write = self._log.error if record.levelno >= logging.ERROR else self._log.warning
+        write("logged", **details)
 
 
 def _to_json(logger: Any, method: str, event: MutableMapping[str, Any]) -> bytes:

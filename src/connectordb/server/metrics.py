@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
+    from ..store.base import Store
+
 __all__ = ["Metrics"]
 
 LATENCY_BOUNDS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -52,17 +54,17 @@ class Metrics:
         latency.counts[bisect_left(LATENCY_BOUNDS_S, took_s)] += 1
         latency.sum_s += took_s
 
-    def render(self, version: str) -> tuple[bytes, str]:
-        """Return the text of ``/metrics`` and its content type."""
+    def render(self, version: str, store: Store) -> tuple[bytes, str]:
+        """Return the text of ``/metrics`` and its content type. Of *store* it tells what that kind of store counts."""
         from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
         from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
         registry = CollectorRegistry()
-        registry.register(_Collector(self, version))
+        registry.register(_Collector(self, version, store))
         ProcessCollector(registry=registry)
         return generate_latest(registry), CONTENT_TYPE_LATEST
 
-    def families(self, version: str) -> Iterable[Metric]:
+    def families(self, version: str, store: Store) -> Iterable[Metric]:
         """The metrics as Prometheus' client library wants them."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
@@ -90,14 +92,21 @@ class Metrics:
         yield latencies
         yield CounterMetricFamily("connectordb_points_inserted", "Datapoints stored", value=self.points_inserted)
         yield CounterMetricFamily("connectordb_points_read", "Datapoints sent", value=self.points_read)
+        stats, waiting = getattr(store, "stats", None), getattr(store, "waiting", None)
+        if stats is not None:
+            yield CounterMetricFamily("connectordb_commits", "Transactions", value=stats.groups)
+            yield CounterMetricFamily("connectordb_writes", "Writes in these transactions", value=stats.works)
+        if waiting is not None:
+            yield GaugeMetricFamily("connectordb_writes_waiting", "Writes that wait for the disk", value=waiting)
 
 
 class _Collector:
     """Gives the registry the metrics of one server."""
 
-    def __init__(self, metrics: Metrics, version: str) -> None:
+    def __init__(self, metrics: Metrics, version: str, store: Store) -> None:
         self._metrics = metrics
         self._version = version
+        self._store = store
 
     def collect(self) -> Iterable[Any]:
-        return self._metrics.families(self._version)
+        return self._metrics.families(self._version, self._store)

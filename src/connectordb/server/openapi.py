@@ -37,6 +37,8 @@ _IDENTITY_ERRORS = (401, 429)
 _VARIABLE = re.compile(r"{(\w+)}")
 _READ_ONLY = frozenset({"name", "devices", "streams"})
 """What cannot be changed once a thing exists, or has calls of its own."""
+_TAGS = ("Datapoints", "Streams", "Devices", "Users", "Session", "Server")
+"""In the order of the documentation: what is looked for most comes first."""
 _EXAMPLES = {"user": "alice", "device": "phone", "stream": "steps", "feed": "steps"}
 
 _INTRODUCTION = """\
@@ -67,7 +69,7 @@ def describe(routes: tuple[Route, ...], version: str) -> bytes:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "tags": [{"name": tag} for tag in dict.fromkeys(route.tag for route in routes)],
+        "tags": [{"name": tag} for tag in _TAGS],
         "paths": paths,
         "components": {
             "schemas": _schemas(),

@@ -64,6 +64,10 @@ class HttpProtocol(HttpToolsProtocol):
         cycle = self.cycle
         cycle.transport = _JoiningTransport(self.transport, self.loop)  # type: ignore[assignment]
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Answer a request for another protocol in this one; its parser takes nothing more afterwards."""
+        self.cycle.keep_alive = False
+
     def send_400_response(self, msg: str) -> None:
         """Tell that this is no HTTP."""
         self._refuse(Invalid("this is no valid HTTP request"))

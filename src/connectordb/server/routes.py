@@ -78,7 +78,7 @@ _INSERT_PARAMS = (
 )
 _POINTS = Body(
     {"anyOf": [{"type": "array", "items": Datapoint}, {"type": "null"}]},
-    "An array of datapoints. Without `t`, or with 0, a datapoint gets the server's time. `o` is not looked at.",
+    "An array of datapoints. Without `t`, or with 0, a datapoint gets the server's time. `o` is set by the server.",
     [{"t": 1500000000.5, "d": 21.5}],
 )
 

@@ -16,7 +16,7 @@ import uvicorn
 
 from .. import __version__
 from .app import App, create_app
-from .log import make_log
+from .log import forward_logging, make_log
 from .protocol import HttpProtocol
 
 if TYPE_CHECKING:
@@ -102,8 +102,9 @@ class Server:
 
     def run(self, on_ready: OnReady) -> None:
         """Serve until `stop` or a signal; return after everything accepted is answered and on disk."""
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(self._run(on_ready))
+        log = make_log(self._settings.log.level)
+        with forward_logging(log, "connectordb", "asyncio"), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(self._run(on_ready, log))
 
     def stop(self) -> None:
         """Begin to shut down. May be called from any thread, and again."""
@@ -112,8 +113,7 @@ class Server:
             with contextlib.suppress(RuntimeError):  # it has stopped meanwhile
                 loop.call_soon_threadsafe(running.stop)
 
-    async def _run(self, on_ready: OnReady) -> None:
-        log = make_log(self._settings.log.level)
+    async def _run(self, on_ready: OnReady, log: Any) -> None:
         loop = asyncio.get_running_loop()
         core = self._open_core()
         try:
