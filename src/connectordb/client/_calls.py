@@ -204,7 +204,7 @@ def insert(
         downlink: Into the substream of requests to the device.
         verdicts: Store what can be stored, and report the rest; then the result is a report, else ``None``.
         upload: Numbers by which a repetition is known.
-        key: A word by which a repetition is known for 24 hours, at most 64 characters; instead of *upload*.
+        key: A word by which a repetition is known for an hour, at most 64 characters; instead of *upload*.
 
     With *upload* or *key* the call is repeatable: what was stored the first time is not stored again.
     """

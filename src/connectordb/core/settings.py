@@ -81,6 +81,14 @@ class LimitSettings(msgspec.Struct, frozen=True, kw_only=True):
     inserts_waiting_max: Annotated[
         int, Meta(ge=1, le=10_000_000, description="Most writes that may wait for the disk. Above it: 503.")
     ] = 10_000
+    idempotency_s: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=31_536_000,
+            description="How long the Idempotency-Key of an insert is remembered, in seconds.",
+        ),
+    ] = 3600.0
 
 
 class AuthSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,8 +24,6 @@ WHOLE_BYTES_MAX = 256 * 1024
 """A range up to about this size is sent in one piece, so that its length is known."""
 CHUNK_BYTES = 64 * 1024
 """Small blocks are put together to chunks of about this size."""
-KEY_LIFETIME_S = 24 * 3600.0
-"""How long an ``Idempotency-Key`` is remembered."""
 
 _MODES = {"POST": Mode.ORDERED, "PUT": Mode.RESTAMP, "PATCH": Mode.MERGE}
 _KEY = re.compile(rb"[!-~]{1,%d}" % SOURCE_LENGTH_MAX)
@@ -50,7 +48,7 @@ async def insert(state: State, request: Request) -> Reply:
         mode,
         downlink=flag(params, "downlink"),
         verdicts=verdicts,
-        upload=_upload(request, mode, body),
+        upload=_upload(request, mode, body, state.core.settings.limits.idempotency_s),
     )
     if not report.repeated:
         state.metrics.points_inserted += report.stored
@@ -113,7 +111,7 @@ async def _chunks(state: State, begun: list[bytes], blocks: AsyncGenerator[Block
         yield b",".join(parts) + b"]"
 
 
-def _upload(request: Request, mode: Mode, body: bytes) -> UploadRequest | None:
+def _upload(request: Request, mode: Mode, body: bytes, key_lifetime_s: float) -> UploadRequest | None:
     """What makes the insert recognisable when it comes again."""
     params = request.params
     key = request.headers.get(b"idempotency-key")
@@ -128,7 +126,7 @@ def _upload(request: Request, mode: Mode, body: bytes) -> UploadRequest | None:
         return None
     # Hashed, so that no key can be taken for the source of somebody's uploads.
     source = "key:" + blake2b(key, digest_size=16).hexdigest()
-    return UploadRequest(source, 1, 1, _digest(mode, body), lifetime_s=KEY_LIFETIME_S)
+    return UploadRequest(source, 1, 1, _digest(mode, body), lifetime_s=key_lifetime_s)
 
 
 def _digest(mode: Mode, body: bytes) -> bytes:

@@ -71,8 +71,8 @@ _INSERT_PARAMS = (
     Param(
         "Idempotency-Key",
         {"type": "string", "minLength": 1, "maxLength": wire.SOURCE_LENGTH_MAX, "pattern": "^[!-~]+$"},
-        "Makes the insert safe to repeat for 24 hours: the same key with the same body is stored once. With another "
-        "body it is a 409. Has no effect beside `source`.",
+        "Makes the insert safe to repeat for an hour (a setting): the same key with the same body is stored once. "
+        "With another body it is a 409. Has no effect beside `source`.",
         "header",
     ),
 )
