@@ -84,6 +84,18 @@ def test_a_failed_login_takes_its_time(make_world: Any) -> None:
         assert time.monotonic() - began >= 0.2
 
 
+def test_an_unknown_user_takes_as_long_as_a_wrong_password(make_world: Any) -> None:
+    """The hash that nobody has is a proper one, with the cost of the settings."""
+    import argon2
+
+    world = make_world(password_time_cost=2, password_memory_kib=64, password_parallelism=2)
+    decoy = world.core.identity._decoy
+    found = argon2.extract_parameters(decoy)
+    assert (found.time_cost, found.memory_cost, found.parallelism) == (2, 64, 2)
+    with pytest.raises(argon2.exceptions.VerifyMismatchError):
+        argon2.PasswordHasher().verify(decoy, "")
+
+
 def test_an_api_key_is_its_device(alice: Any) -> None:
     key = alice.core.read_device(ROOT, "alice", "user").apikey
     assert alice.run(alice.core.identity.by_apikey(key)).path == "alice/user"

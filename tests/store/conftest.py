@@ -29,10 +29,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_data, "PAGE_POINTS", 4)
     monkeypatch.setattr(_data, "PAGE_BYTES_MAX", 150)
     monkeypatch.setattr(_layer, "ROW_POINTS_MAX", 5)
-    monkeypatch.setattr(_layer, "_JOIN_POINTS_MAX", 3)
     monkeypatch.setattr(_layer, "_ROWS_MAX", 2)
     monkeypatch.setattr(_merge, "_RUN_POINTS_MAX", 3)
-    monkeypatch.setattr(_merge, "ROW_POINTS_MAX", 5)
 
 
 @pytest.fixture(params=["memory", "sqlite", "sqlite-small"])

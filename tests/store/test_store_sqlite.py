@@ -31,12 +31,13 @@ def rows(store: SQLiteStore, sql: str) -> list[tuple[Any, ...]]:
 def test_a_row_holds_at_most_so_many_points(store: SQLiteStore) -> None:
     [stream] = make_streams(store, 1)
     insert(store, stream, block(*((float(i), i) for i in range(2 * ROW_POINTS_MAX + 1))))
+    n = ROW_POINTS_MAX
     assert rows(store, "SELECT n, t1, t2 FROM tail ORDER BY place") == [
-        (5_000, 0.0, 4_999.0),
-        (5_000, 5_000.0, 9_999.0),
-        (1, 10_000.0, 10_000.0),
+        (n, 0.0, n - 1.0),
+        (n, n, 2 * n - 1.0),
+        (1, 2 * n, 2 * n),
     ]
-    assert [d for _, d in values(store, stream)] == list(range(10_001))
+    assert [d for _, d in values(store, stream)] == list(range(2 * n + 1))
 
 
 def test_pages_are_bounded_in_points(store: SQLiteStore) -> None:
@@ -46,7 +47,7 @@ def test_pages_are_bounded_in_points(store: SQLiteStore) -> None:
     insert(store, stream, block(*((3e3 + i, i) for i in range(5_000))))
     sizes = [one.n for one in store.read(stream, MAIN, Range())]
     assert sum(sizes) == 7_500
-    assert all(size < _data.PAGE_POINTS + ROW_POINTS_MAX for size in sizes)
+    assert all(size <= _data.PAGE_POINTS + ROW_POINTS_MAX for size in sizes)
 
 
 def test_pages_are_bounded_in_bytes_but_for_a_single_row(store: SQLiteStore) -> None:
@@ -83,7 +84,7 @@ def test_a_time_is_found_with_few_seeks(store: SQLiteStore, monkeypatch: pytest.
         "exponential": [1.005**i for i in range(count)],
         "equal": [float(i // 1_000) for i in range(count)],
     }[stamps]
-    monkeypatch.setattr("connectordb.store._layer._JOIN_POINTS_MAX", 1)
+    monkeypatch.setattr("connectordb.store._layer.ROW_POINTS_MAX", 1)
     for t in made:
         future = store.submit(appending(stream, block((t, 1))))
     future.result()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import hmac
 import secrets
@@ -67,7 +68,7 @@ class Identity:
         self._clock = clock
         # Two at a time: a flood of logins takes neither the memory nor all processors.
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="connectordb-password")
-        self._decoy = self._hasher.hash(secrets.token_hex(8))
+        self._decoy = _decoy(settings)
 
     async def hash_password(self, password: str) -> str:
         """Return the hash under which *password* is stored."""
@@ -194,6 +195,13 @@ class _Failures:
         self._times.move_to_end(key)
         if len(self._times) > FAILING_PEERS_MAX:
             self._times.popitem(last=False)
+
+
+def _decoy(settings: AuthSettings) -> str:
+    """A hash that no password has, as costly to verify as a real one."""
+    salt, digest = (base64.b64encode(secrets.token_bytes(n)).rstrip(b"=").decode() for n in (16, 32))
+    cost = f"m={settings.password_memory_kib},t={settings.password_time_cost},p={settings.password_parallelism}"
+    return f"$argon2id$v=19${cost}${salt}${digest}"
 
 
 def _digest(text: str) -> bytes:

@@ -13,14 +13,13 @@ import msgspec
 from ..block import Block
 from ._data import View
 from ._key import place_of
-from ._layer import ROW_POINTS_MAX
 from ._text import join, split, times
 from .base import Head
 
 __all__ = ["merge"]
 
 _RUN_POINTS_MAX = 1_000
-"""What is rewritten becomes runs of so many datapoints, however small they were before."""
+"""What is rewritten becomes runs of up to so many datapoints, however small they were before."""
 
 _Timed = tuple[float, msgspec.Raw]
 
@@ -42,7 +41,7 @@ def merge(connection: apsw.Connection, key: int, head: Head, block: Block) -> in
         i += len(points)
     while i < head.n + block.n:
         behind = view.page(i - block.n, head.n)
-        if behind.n > ROW_POINTS_MAX:
+        if behind.n > _RUN_POINTS_MAX:
             behind = view.block(view.run_at(i - block.n))
         _put(connection, key, i, behind)
         i += behind.n
