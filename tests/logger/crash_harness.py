@@ -1,7 +1,7 @@
 """Runs Loggers and servers as processes of their own, for tests that kill them.
 
-One process imports everything once, and forks a child for each: so they start in milliseconds. It reads commands as JSON,
-one a line, and answers each in the same way. Run as a program it obeys; `Harness` is the other side.
+One process imports everything once, and forks a child for each: so they start in milliseconds. It reads commands as
+JSON, one a line, and answers each in the same way. Run as a program it obeys; `Harness` is the other side.
 """
 
 from __future__ import annotations

@@ -149,6 +149,9 @@ def test_bad_schema_goes_by_both_names(logger: Logger) -> None:
         with pytest.raises(SchemaInvalid):
             logger.add_stream("y", schema)
     assert "y" not in logger
+    with pytest.raises(jsonschema.SchemaError) as caught:
+        logger.add_stream("y", {"type": "bogus"})
+    assert "not a valid JSON Schema" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["", "alice/dev/x", "1x", "ä", "x" * 30, "x y", "..", "x%2Fy"])
@@ -199,6 +202,20 @@ def test_values_are_checked_as_json_sees_them(logger: Logger, server: UploadServ
     logger.sync()
     assert server["x"].values == [1.5]
     assert server["pair"].values == [[1, 2]]
+
+
+def test_numbers_and_arrays_of_numpy_are_values(logger: Logger, server: UploadServer) -> None:
+    import numpy as np
+
+    logger.add_stream("array", {"type": "array", "items": {"type": "integer"}})
+    logger.insert("x", np.float64(1.5))
+    logger.insert("x", np.int32(2))
+    logger.insert("array", np.arange(3))
+    with pytest.raises(InvalidValue):
+        logger.insert("x", np.float64("nan"))
+    logger.sync()
+    assert server["x"].values == [1.5, 2]
+    assert server["array"].values == [[0, 1, 2]]
 
 
 def test_time_stamp_is_the_time_of_the_insert(make_logger: MakeLogger, server: UploadServer) -> None:

@@ -27,7 +27,19 @@ from connectordb.errors import Closed, ConnectFailed
 from connectordb.logger import Logger
 from connectordb.logger._spool import Spool
 
-LINE = ("ok", "lose request", "lose reply", "delay", "die before", "die after", "too large", "invalid", "busy")
+LINE = (
+    *("ok",) * 8,
+    "lose request",
+    *("lose reply",) * 3,
+    "delay",
+    "die before",
+    "die after",
+    "too large",
+    "invalid",
+    "busy",
+    *("another syncs before",) * 3,
+    "another syncs after",
+)
 
 
 class Died(BaseException):
@@ -52,12 +64,15 @@ class Line:
         self, method: str, target: str, *, headers: Mapping[str, str], body: bytes | None, timeout_s: float
     ) -> Reply:
         world = self._world
-        fate = world.fates.pop(0) if world.fates else "ok"
+        fates = world.fates if method == "PATCH" else world.other_fates
+        fate = fates.pop(0) if fates else "ok"
         sent = Sent(method, target, body or b"")
+        if fate == "another syncs before":
+            world.sync_another()
         if fate == "die before":
             raise Died
         if fate == "lose request":
-            raise ConnectFailed("lost") if len(world.fates) % 2 else Closed("lost")
+            raise ConnectFailed("lost") if len(fates) % 2 else Closed("lost")
         if fate == "delay":
             world.delayed.append(sent)
             raise Closed("late")
@@ -67,6 +82,8 @@ class Line:
             status, error = (413, "too_large") if fate == "too large" else (400, "invalid")
             return Reply(status, {}, b'{"code":%d,"msg":"no","ref":"","error":"%s"}' % (status, error.encode()))
         status, answer = world.server.answer(*sent)
+        if fate == "another syncs after":
+            world.sync_another()
         if fate == "die after":
             raise Died
         if fate == "lose reply":
@@ -84,12 +101,14 @@ class World(RuleBasedStateMachine):
     def begin(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="logger-model-"))
         self.server = Model()
-        self.server.refuse = lambda value: "a multiple of 7" if value % 7 == 0 else None
-        self.fates: list[str] = []
+        self.server.refuse = lambda value: "a multiple of 13" if value % 13 == 0 else None
+        self.fates: list[str] = []  # of the next uploads
+        self.other_fates: list[str] = []  # of the next other requests
         self.delayed: list[Sent] = []
+        self.syncing: list[int] = []
         self.inserted: set[int] = set()
         self.copied: set[int] = set()  # were waiting when a spool was copied: both copies upload them
-        self.loggers = [self._open(self.folder / "0.db")]
+        self.loggers = [self._open(self.folder / "0.db") for _ in range(2)]  # two processes on one spool
         self._number = 0
 
     def _open(self, path: Path) -> Logger:
@@ -110,7 +129,7 @@ class World(RuleBasedStateMachine):
         k %= len(self.loggers)
         return k, self.loggers[k]
 
-    @rule(k=st.integers(0, 3), stream=st.sampled_from("xy"), n=st.integers(1, 5), t=st.integers(1, 9))
+    @rule(k=st.integers(0, 3), stream=st.sampled_from("xy"), n=st.integers(1, 12), t=st.integers(1, 9))
     def insert(self, k: int, stream: str, n: int, t: int) -> None:
         _, logger = self._logger(k)
         values = range(self._number, self._number + n)
@@ -121,17 +140,34 @@ class World(RuleBasedStateMachine):
     @rule(
         k=st.integers(0, 3),
         fates=st.lists(st.sampled_from(LINE), max_size=8),
-        dies_in=st.one_of(st.none(), st.integers(0, 12)),
+        other_fates=st.one_of(st.just([]), st.lists(st.sampled_from(LINE), max_size=8)),
+        dies_in=st.sampled_from([None] * 13 + list(range(13))),
     )
-    def sync(self, k: int, fates: list[str], dies_in: int | None) -> None:
-        k, logger = self._logger(k)
-        self.fates = ["ok", *fates]
+    def sync(self, k: int, fates: list[str], other_fates: list[str], dies_in: int | None) -> None:
+        k, _ = self._logger(k)
+        self.fates, self.other_fates = fates, other_fates
         try:
             with dying(dies_in):
-                logger.sync()
+                self._sync(k)
         except Died:
             self._reopen(k)
-        self.fates = []
+        self.fates, self.other_fates = [], []
+
+    def _sync(self, k: int) -> None:
+        self.syncing.append(k)
+        try:
+            self.loggers[k].sync()
+        finally:
+            self.syncing.pop()
+
+    def sync_another(self) -> None:
+        """Another process synchronises while the first one waits for its answer."""
+        idle = [k for k in range(len(self.loggers)) if k not in self.syncing]
+        if idle:
+            try:
+                self._sync(idle[-1])
+            except Died:
+                self._reopen(idle[-1])
 
     @rule(k=st.integers(0, 3))
     def restart(self, k: int) -> None:
@@ -221,7 +257,7 @@ def dying(after: int | None) -> Iterator[None]:
 
 TestUploadRule = World.TestCase
 TestUploadRule.settings = settings(
-    max_examples=300 if os.environ.get("CI") else 40,
+    max_examples=500 if os.environ.get("CI") else 50,
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=list(HealthCheck),

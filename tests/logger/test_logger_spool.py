@@ -256,6 +256,24 @@ def test_stream_added_by_another_process_is_found(make_logger: MakeLogger) -> No
     assert len(other) == 1
 
 
+def test_opening_waits_for_somebody_who_holds_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: UploadServer, make_logger: MakeLogger
+) -> None:
+    make_old_spool(tmp_path / "old.db", server.url, [("temp", 1.0, "1")])
+    other = apsw.Connection(str(tmp_path / "old.db"))
+    other.execute("BEGIN; SELECT * FROM cache")
+    monkeypatch.setattr("connectordb.logger._spool.BUSY_TIMEOUT_MS", 10)
+    monkeypatch.setattr(tables, "SWITCH_TIMEOUT_S", 0.05)
+    with pytest.raises(SpoolError, match="locked"):
+        make_logger("old.db")
+    monkeypatch.setattr(tables, "SWITCH_TIMEOUT_S", 10.0)
+    timer = threading.Timer(0.2, lambda: other.execute("COMMIT"))
+    timer.start()
+    assert len(make_logger("old.db")) == 1
+    timer.join()
+    other.close()
+
+
 def test_insert_waits_for_a_writer_in_another_process(make_logger: MakeLogger, tmp_path: Path) -> None:
     logger = make_logger()
     other = apsw.Connection(str(tmp_path / "spool.db"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ._compat import Logger
-from ._logger import Status
 from ._spool import Rejected
+from ._status import Status
 
 __all__ = ["Logger", "Rejected", "Status"]

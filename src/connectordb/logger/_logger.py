@@ -8,7 +8,8 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import msgspec
 
@@ -30,13 +31,14 @@ from ..wire import DEFAULT_URL, StreamCreate
 from ._background import Background
 from ._outbox import Outbox
 from ._spool import Rejected, Spool, Synchronous
+from ._status import Status
 from ._uploader import Uploader, own_path
 from ._values import check_t, encode_value, read_point
 
 if TYPE_CHECKING:
     from ..client import ConnectorDB
 
-__all__ = ["BaseLogger", "Status"]
+__all__ = ["BaseLogger"]
 
 log = logging.getLogger("connectordb.logger")
 
@@ -46,33 +48,6 @@ STOP_TIMEOUT_S = 10.0
 BATCH_POINTS_MAX = 5_000
 BATCH_BYTES_MAX = 500_000
 """Below what web servers in front of ours take by default (1 MB)."""
-
-Self = TypeVar("Self", bound="BaseLogger")
-
-
-class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """How a Logger stands.
-
-    Attributes:
-        waiting: How many datapoints of each stream the server has not acknowledged yet.
-        rejected: How many datapoints the server refused; they are kept, see `Logger.rejected`.
-        last_sync_t: When everything that waited was last acknowledged, in seconds since the Unix epoch; 0.0: never.
-        last_error: What went wrong in the last synchronisation; ``None``: nothing.
-        last_error_t: When, in seconds since the Unix epoch; ``None``: nothing went wrong.
-        next_sync_t: When the next synchronisation in the background begins, in seconds since the Unix epoch; ``None``:
-            one is under way, or there is none in the background.
-        running: Whether this Logger synchronises in the background.
-        spool_bytes: What the spool takes on disk.
-    """
-
-    waiting: dict[str, int]
-    rejected: int
-    last_sync_t: float
-    last_error: str | None
-    last_error_t: float | None
-    next_sync_t: float | None
-    running: bool
-    spool_bytes: int
 
 
 class _Stream(NamedTuple):
@@ -95,17 +70,22 @@ class BaseLogger:
 
     After `os.fork` the child's Logger works on the same file; uploading in the background goes on in the parent only.
 
-    >>> def on_create(logger):
-    ...     logger.apikey = "my device's key"
-    ...     logger.add_stream("temperature", {"type": "number"})
-    ...     logger.sync_period_s = 60
-    >>> logger = Logger("cache.db", on_create=on_create)  # doctest: +SKIP
-    >>> logger.start()  # doctest: +SKIP
-    >>> logger.insert("temperature", 21.5)  # doctest: +SKIP
+    A weather station::
+
+        def on_create(logger):
+            logger.apikey = "the key of this device"
+            logger.add_stream("temperature", {"type": "number"})
+            logger.sync_period_s = 60
+
+        with Logger("cache.db", on_create=on_create) as logger:
+            logger.start()
+            while True:
+                logger.insert("temperature", read_sensor())
+                time.sleep(1)
     """
 
     def __init__(
-        self: Self,
+        self,
         file: str | os.PathLike[str],
         on_create: Callable[[Self], object] | None = None,
         apikey: str | None = None,
@@ -137,7 +117,8 @@ class BaseLogger:
             synchronous: ``"full"``: a datapoint is on disk when `insert` returns, whatever happens. ``"normal"``: many
                 times as many inserts a second, but a power failure may take the newest ones, up to some seconds. If
                 only the process is killed, nothing is lost; and in neither case is anything doubled.
-            spool_bytes_max: Beyond this size of the file `insert` raises `SpoolFull`. ``None``: until the disk is full.
+            spool_bytes_max: Beyond this size of the file, in bytes, `insert` raises `SpoolFull`; SQLite's log beside it
+                takes some MB more. ``None``: until the disk is full.
             timeout_s: How long to wait for each answer of the server, in seconds.
             batch_points_max: The most datapoints in one upload.
             batch_bytes_max: The most bytes in one upload, unless one datapoint has more.
@@ -153,7 +134,7 @@ class BaseLogger:
             raise ValueError(f"synchronous is 'full' or 'normal', not {synchronous!r}")
         if timeout_s <= 0 or batch_points_max < 1 or batch_bytes_max < 1:
             raise ValueError("timeout_s, batch_points_max and batch_bytes_max have to be positive")
-        self._path = os.path.abspath(os.fspath(file))
+        self._path = str(Path(file).absolute())
         self._timeout_s = timeout_s
         self._points_max = batch_points_max
         self._batch_bytes_max = batch_bytes_max
@@ -244,22 +225,17 @@ class BaseLogger:
             stream = self._streams[name]
         except KeyError:
             stream = self._find_stream(name)
-        d = encode_value(value)
-        if not stream.is_valid(value):
-            _check_decoded(stream, d)
-        self._spool.append(stream.id, self._clock() if t is None else check_t(t), d)
+        self._spool.append(stream.id, self._clock() if t is None else check_t(t), _checked(stream, value))
 
     def insert_many(self, datapoints: Mapping[str, Iterable[Mapping[str, Any]]]) -> None:
         """Append many datapoints, to one stream or several: all of them or, if one is wrong, none.
 
         Args:
-            datapoints: By name of the stream, lists of ``{"t": seconds, "d": value}``, or a `DatapointArray`. A time
-                stamp that is missing, or 0, becomes now.
+            datapoints: By name of the stream, lists of ``{"t": time, "d": value}``, or a `DatapointArray`. A time stamp
+                that is missing, or 0, becomes now.
 
         Raises:
             As `insert`.
-
-        >>> logger.insert_many({"temperature": [{"t": 1700000000.0, "d": 21.5}, {"d": 22}]})  # doctest: +SKIP
         """
         now = self._clock()
         rows = []
@@ -267,10 +243,7 @@ class BaseLogger:
             stream = self._streams.get(name) or self._find_stream(name)
             for point in points:
                 t, value = read_point(point, now)
-                d = encode_value(value)
-                if not stream.is_valid(value):
-                    _check_decoded(stream, d)
-                rows.append((stream.id, t, d))
+                rows.append((stream.id, t, _checked(stream, value)))
         self._spool.append_many(rows)
 
     def __len__(self) -> int:
@@ -346,12 +319,12 @@ class BaseLogger:
 
     @property
     def data(self) -> Any:
-        """Any JSON value of your own, kept in the spool. Assign to it to change it."""
+        """Any JSON value of your own, kept in the spool. Assign to it to change it; ``None`` becomes ``{}``."""
         return self._spool.get("data", {})
 
     @data.setter
     def data(self, data: Any) -> None:
-        self._spool.set(data=data if data is not None else {})
+        self._spool.set(data=msgspec.Raw(encode_value({} if data is None else data).encode()))
 
     @property
     def name(self) -> str:
@@ -458,7 +431,7 @@ class BaseLogger:
             spool_bytes=self._spool.size_bytes,
         )
 
-    def __enter__(self: Self) -> Self:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -578,14 +551,22 @@ def _anything(value: object) -> bool:
     return True
 
 
-def _check_decoded(stream: _Stream, d: str) -> None:
-    """Raise unless the value fits as JSON sees it: a tuple is an array, a NumPy float a number."""
+def _checked(stream: _Stream, value: Any) -> str:
+    """Return *value* as JSON text if it fits the schema of *stream*."""
+    text = encode_value(value)
+    try:
+        if stream.is_valid(value):
+            return text
+    except (TypeError, ValueError):
+        pass  # nothing that a schema engine knows
+    # What counts is how JSON sees it: a tuple is an array, a float of numpy a number.
+    value = msgspec.json.decode(text)
     schema = compile_schema(stream.schema or "{}")
-    value = msgspec.json.decode(d)
     if not schema.is_valid(value):
         from ._mismatch import ValueMismatch  # jsonschema takes long to import
 
         raise ValueMismatch(schema.explain(value))
+    return text
 
 
 def _schema_text(schema: Mapping[str, Any] | str) -> str:

@@ -74,7 +74,8 @@ class Outbox:
         So a batch that kills the server, or the line, does not keep the others waiting for ever.
         """
         found = self.spool.query(
-            "SELECT DISTINCT rows.stream, coalesce(failures, 0) FROM rows LEFT JOIN batches USING (stream) ORDER BY 2, 1"
+            "SELECT DISTINCT rows.stream, coalesce(failures, 0) FROM rows LEFT JOIN batches USING (stream) "
+            "ORDER BY 2, 1"
         )
         return [stream_id for stream_id, _ in found]
 

@@ -9,6 +9,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import apsw
@@ -179,10 +180,7 @@ class Spool:
         need it be: the server notices when numbers are used twice. Datapoints that waited in the original when it
         was copied wait in both, and are uploaded by both.
         """
-        try:
-            inode = os.stat(self.path).st_ino
-        except OSError:
-            return
+        inode = Path(self.path).stat().st_ino
         with self.transaction() as connection:
             known = connection.execute("SELECT inode FROM identity").fetchone()
             if known is None or known[0] != inode:
@@ -280,7 +278,7 @@ class Spool:
         size = 0
         for suffix in ("", "-wal"):
             try:
-                size += os.stat(self.path + suffix).st_size
+                size += Path(self.path + suffix).stat().st_size
             except OSError:
                 continue  # the log is made on the first write and goes with the last connection
         return size
@@ -383,7 +381,7 @@ def _make_private(path: str) -> None:
 def _check_header(path: str) -> None:
     """Raise for a file that is no SQLite database. SQLite itself would write over a very short one."""
     try:
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             header = file.read(len(_MAGIC))
     except OSError as e:
         raise SpoolError(f"the spool {path} cannot be opened: {e.strerror}") from e

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,7 @@ __all__ = ["APPLICATION_ID", "new_source", "prepare"]
 
 APPLICATION_ID = 0x43444253  # "CDBS", in the header of the file
 VERSION = 1
+SWITCH_TIMEOUT_S = 10.0
 
 _TABLES = """
 -- AUTOINCREMENT: the number of a datapoint that was sent and deleted is never given to another one. Uploads are
@@ -82,7 +84,7 @@ def prepare(connection: apsw.Connection, path: str, now: float) -> None:
         SpoolError: the spool is of a newer version.
     """
     kind = _kind(connection, path)
-    connection.pragma("journal_mode", "wal")
+    _use_wal(connection)
     if kind == "spool":
         return
     connection.execute("BEGIN IMMEDIATE")
@@ -96,6 +98,20 @@ def prepare(connection: apsw.Connection, path: str, now: float) -> None:
         connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
+
+
+def _use_wal(connection: apsw.Connection) -> None:
+    """Switch to write-ahead logging, once per file. SQLite does not wait by itself for others who do the same."""
+    give_up = time.monotonic() + SWITCH_TIMEOUT_S
+    while True:
+        try:
+            connection.pragma("journal_mode", "wal")
+        except apsw.BusyError:
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _kind(connection: apsw.Connection, path: str) -> str:

@@ -12,10 +12,10 @@ was a refusal says nothing about earlier attempts, of this process or another.
 
 So before dividing, the numbers of the batch are used up with an *empty* upload of the same source, first and last. If
 the server accepts it, it had not stored the batch, and will refuse the batch from now on, because it is neither a
-repetition of the newest upload of this source nor above it. The parts go out under a new source. If the server refuses
-the empty upload as a conflict, it has the batch (or a copy of this spool has used the numbers): then nothing is divided,
-the batch stays as it is, and is acknowledged when its repetition gets through. This also tells a request that is
-refused because of what is in it from a server that refuses every request.
+repetition of the newest upload of this source nor above it. The parts go out under a new source. If the server
+refuses the empty upload as a conflict, it has the batch (or a copy of this spool has used the numbers): then nothing
+is divided, the batch stays as it is, and is acknowledged when its repetition gets through. This also tells a request
+that is refused because of what is in it from a server that refuses every request.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from typing import cast
 
 import msgspec
 
@@ -112,16 +113,14 @@ class Uploader:
         self._spool.set(device=self._device)
         horizon = self._outbox.horizon()
         errors: list[RequestError] = []
-        streams = {stream.id: stream for stream in self._spool.streams().values()}
-        for stream in streams.values():
+        for stream in self._spool.streams().values():
             if not stream.known and not self._stopping():
                 self._guarded(stream, self._introduce, errors)
         self._on_streams()
         streams = {stream.id: stream for stream in self._spool.streams().values()}
         for stream_id in self._outbox.order():
-            stream = streams.get(stream_id)
-            if stream is not None and stream.known and not self._stopping():
-                self._guarded(stream, lambda stream: self._drain(stream, horizon), errors)
+            if stream_id in streams and streams[stream_id].known and not self._stopping():
+                self._guarded(streams[stream_id], lambda stream: self._drain(stream, horizon), errors)
         if errors:
             raise errors[0]
 
@@ -224,10 +223,7 @@ class Uploader:
     def _call(self, stream: SpoolStream, batch: Batch, body: bytes) -> InsertReport:
         upload = _calls.Upload(batch.source, batch.first, batch.last)
         call = _calls.insert(self._path(stream), body, _calls.MERGE, verdicts=True, upload=upload)
-        report = self._session.run(call)
-        if report is None:
-            raise ServerError("the server did not report what it stored")
-        return report
+        return cast("InsertReport", self._session.run(call))  # with verdicts there is always one
 
     def _path(self, stream: SpoolStream) -> str:
         return f"{self._device}/{stream.name}"
