@@ -1,0 +1,192 @@
+"""What is measured, against which floor, and what it should come to.
+
+The targets of PERFORMANCE.md are ratios to other databases, which are not on this machine. They are translated: what
+the peer did on the reference machine, times the factor wanted, over what the floor did on that machine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["FIGURES", "Figure", "Floor", "Target"]
+
+COMMITS_REF = 7_000
+ROWS_REF = 1_300_000
+RANGES_REF = 3_400
+TEXTS_REF = 33_000_000
+
+
+@dataclass(frozen=True)
+class Floor:
+    """What a figure is compared with."""
+
+    key: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a figure must reach, and what would be good.
+
+    Attributes:
+        floor: Key of the floor that `must` and `goal` are ratios to; ``None``: they are in the figure's unit.
+        note: How they follow from PERFORMANCE.md.
+    """
+
+    floor: str | None
+    must: float
+    goal: float
+    note: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One thing that is measured.
+
+    Attributes:
+        name: For the command line.
+        lower_is_better: It is a cost.
+    """
+
+    name: str
+    title: str
+    unit: str
+    floors: tuple[Floor, ...]
+    target: Target | None = None
+    lower_is_better: bool = False
+
+
+_COMMITS = Floor("commits", "apsw, one row a commit, WAL FULL")
+_NORMAL = Floor("commits", "apsw, one row a commit, WAL NORMAL")
+_ROWS = Floor("rows", "apsw, a row a point, a commit a batch, FULL")
+_BARE = Floor("bare", "bare uvicorn, the same requests")
+_RANGES = Floor("ranges", "apsw in process, a row a point")
+_TEXTS = Floor("texts", "apsw in process, a row a batch")
+_LOGGER = "PERFORMANCE l: 0.7 of the same SQLite setting bare"
+
+FIGURES = (
+    Figure(
+        "a1",
+        "durable single inserts, 1 client",
+        "inserts/s",
+        (_COMMITS, _BARE),
+        Target(
+            "commits",
+            0.7 * 2_240 / COMMITS_REF,
+            2_240 / COMMITS_REF,
+            "0.7 / 1 x InfluxDB 2,240/s, over 7,000 commits/s on the reference machine",
+        ),
+    ),
+    Figure(
+        "a8",
+        "durable single inserts, 8 clients",
+        "inserts/s",
+        (_COMMITS, _BARE),
+        Target(
+            "commits",
+            0.8 * 7_380 / COMMITS_REF,
+            8_250 / COMMITS_REF,
+            "0.8 x InfluxDB 7,380/s / 1 x PostgreSQL 8,250/s, over 7,000 commits/s",
+        ),
+    ),
+    Figure(
+        "b1",
+        "durable batches of 5,000, 1 client",
+        "points/s",
+        (_ROWS, _BARE),
+        Target(
+            "rows",
+            1.5 * 555_000 / ROWS_REF,
+            1_350_000 / ROWS_REF,
+            "1.5 x InfluxDB 555,000/s / VictoriaMetrics' JSON 1.35 M/s, over 1.3 M rows/s (measured at 1,000 a commit)",
+        ),
+    ),
+    Figure(
+        "b4",
+        "durable batches of 5,000, 4 clients",
+        "points/s",
+        (_ROWS, _BARE),
+        Target(
+            "rows",
+            1.5 * 900_000 / ROWS_REF,
+            3 * 900_000 / ROWS_REF,
+            "1.5 / 3 x InfluxDB 900,000/s, over 1.3 M rows/s (measured at 1,000 a commit)",
+        ),
+    ),
+    Figure(
+        "lf",
+        "Logger.insert, synchronous=full",
+        "inserts/s",
+        (_COMMITS,),
+        Target("commits", 0.7, 0.7, _LOGGER),
+    ),
+    Figure(
+        "ln",
+        "Logger.insert, synchronous=normal (not durable against power loss)",
+        "inserts/s",
+        (_NORMAL,),
+        Target("commits", 0.7, 0.7, _LOGGER),
+    ),
+    Figure(
+        "c",
+        "whole stream as JSON, 1 client",
+        "points/s",
+        (_TEXTS, _BARE),
+        Target(
+            "texts",
+            4_200_000 / TEXTS_REF,
+            8_400_000 / TEXTS_REF,
+            "1 / 2 x VictoriaMetrics 4.2 M/s, over 33 M/s for text in zstd blocks (no zstd here: stricter)",
+        ),
+    ),
+    Figure(
+        "d1",
+        "random ranges of 1,000 points, 1 client",
+        "requests/s",
+        (_RANGES, _BARE),
+        Target(
+            "ranges",
+            2 * 525 / RANGES_REF,
+            0.7 * 2_590 / RANGES_REF,
+            "2 x InfluxDB 525/s / 0.7 x VictoriaMetrics 2,590/s, over 3,400/s in process as JSON (there from blocks)",
+        ),
+    ),
+    Figure(
+        "d8",
+        "random ranges of 1,000 points, 8 clients",
+        "requests/s",
+        (_RANGES, _BARE),
+        Target(
+            "ranges",
+            2 * 780 / RANGES_REF,
+            0.5 * 6_480 / RANGES_REF,
+            "2 x InfluxDB 780/s / 0.5 x VictoriaMetrics 6,480/s, over 3,400/s in process as JSON (there from blocks)",
+        ),
+    ),
+    Figure("login", "requests with a password, 1 client", "requests/s", (_BARE,)),
+    Figure(
+        "start",
+        "start to first answer",
+        "s",
+        (Floor("bare", "bare uvicorn"),),
+        Target(None, 1.0, 0.5, "PERFORMANCE j"),
+        lower_is_better=True,
+    ),
+    Figure(
+        "idle",
+        "memory, idle",
+        "MB",
+        (Floor("bare", "bare uvicorn"),),
+        Target(None, 120, 70, "PERFORMANCE j"),
+        lower_is_better=True,
+    ),
+    Figure(
+        "full",
+        "memory after the long stream was inserted",
+        "MB",
+        (Floor("bare", "bare uvicorn"),),
+        Target(None, 250, 150, "PERFORMANCE j, after 1 M points"),
+        lower_is_better=True,
+    ),
+)
+"""In the order in which they are shown."""

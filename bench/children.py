@@ -1,0 +1,198 @@
+"""Starting and ending other processes."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import psutil
+
+from .exchange import Connection, basic, encode_request
+from .timing import Timed
+
+__all__ = ["BareServer", "Server", "Task", "run_tasks"]
+
+ROOT = Path(__file__).resolve().parent.parent
+WAIT_S = 60.0
+_POLL_S = 0.001
+_USER = "bench"
+_PASSWORD = "benchmark"
+
+
+class Task(Protocol):
+    """What a worker does; see the modules `load`, `floors` and `logger`."""
+
+    def __call__(self, ready: Callable[[], None]) -> Timed: ...
+
+
+def run_tasks(*tasks: Task) -> list[Timed]:
+    """Run *tasks*, each in a process of its own, all beginning at the same time."""
+    children = [_spawn("bench.worker", stdin=subprocess.PIPE) for _ in tasks]
+    try:
+        for child, task in zip(children, tasks, strict=True):
+            assert child.stdin is not None
+            pickle.dump(task, child.stdin)
+            child.stdin.flush()
+        for child in children:
+            assert child.stdout is not None
+            if child.stdout.readline() != b"ready\n":
+                raise RuntimeError("a worker failed before it began; see its error above")
+        for child in children:
+            assert child.stdin is not None
+            child.stdin.write(b"go\n")
+            child.stdin.flush()
+        results: list[Timed] = []
+        for child in children:
+            assert child.stdout is not None
+            try:
+                results.append(pickle.load(child.stdout))
+            except EOFError:
+                raise RuntimeError("a worker failed; see its error above") from None
+        return results
+    finally:
+        for child in children:
+            _end(child)
+
+
+class _Serving:
+    """A server process, until the end of the ``with`` block.
+
+    Attributes:
+        host, port: Where it listens.
+        start_s: Seconds from the start of the process to its first answer.
+    """
+
+    host = "127.0.0.1"
+    port = 0
+    start_s = 0.0
+    _process: subprocess.Popen[bytes]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _end(self._process)
+
+    @property
+    def memory_mb(self) -> float:
+        """Resident memory of the process and its children, in 10^6 bytes."""
+        root = psutil.Process(self._process.pid)
+        return sum(process.memory_info().rss for process in (root, *root.children(recursive=True))) / 1e6
+
+    @property
+    def pid(self) -> int:
+        """Of the server process."""
+        return self._process.pid
+
+    def ask(self, method: str, target: str, login: str, body: bytes | None = None) -> bytes:
+        """Send one request and return the body of the answer."""
+        connection = Connection(self.host, self.port)
+        try:
+            return connection.exchange(encode_request(method, target, login, body)).body()
+        finally:
+            connection.close()
+
+
+class BareServer(_Serving):
+    """The application of the module `bare`."""
+
+    login = basic("", "00000000-0000-4000-8000-000000000000")
+    """As long as that of a device."""
+
+    def __init__(self) -> None:
+        begun = time.perf_counter()
+        self._process = _spawn("bench.bare")
+        assert self._process.stdout is not None
+        self.port = int(self._process.stdout.readline())
+        self.ask("GET", "/", self.login)
+        self.start_s = time.perf_counter() - begun
+
+
+class Server(_Serving):
+    """ConnectorDB on the fresh folder *path*, with the settings that are its defaults."""
+
+    login = basic(_USER, _PASSWORD)
+    whoami = f"{_USER}/user"
+
+    def __init__(self, path: Path) -> None:
+        command = [sys.executable, "-m", "connectordb"]
+        created = subprocess.run(
+            [*command, "create", str(path), "--user", f"{_USER}:{_PASSWORD}"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if created.returncode:
+            raise RuntimeError(f"connectordb create failed: {created.stdout}{created.stderr}")
+        self._log = path / "bench.log"
+        with self._log.open("wb") as log:
+            begun = time.perf_counter()
+            self._process = subprocess.Popen(
+                [*command, "run", str(path), "--port", "0"], cwd=ROOT, stdout=log, stderr=log
+            )
+        try:
+            self.port = self._wait_for_port(path / "connectordb.pid")
+            self.ask("GET", "/readyz", self.login)
+        except BaseException:
+            _end(self._process)
+            raise
+        self.start_s = time.perf_counter() - begun
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"http://{self.host}:{self.port}"
+
+    def create_device(self, name: str, *streams: str) -> str:
+        """Create a device with streams of numbers, and return its API key."""
+        numbers = {"schema": '{"type": "number"}'}
+        wanted = {"streams": dict.fromkeys(streams, numbers)}
+        target = f"/api/v1/crud/{_USER}/{name}"
+        device = json.loads(self.ask("POST", target, self.login, json.dumps(wanted).encode()))
+        return str(device["apikey"])
+
+    def data_target(self, device: str, stream: str) -> str:
+        """Return the path of the datapoints of a stream."""
+        return f"/api/v1/crud/{_USER}/{device}/{stream}/data"
+
+    def read(self, device: str, stream: str) -> bytes:
+        """Return all datapoints of a stream as JSON."""
+        return self.ask("GET", f"{self.data_target(device, stream)}?i1=0", self.login)
+
+    def _wait_for_port(self, path: Path) -> int:
+        deadline = time.monotonic() + WAIT_S
+        while time.monotonic() < deadline and self._process.poll() is None:
+            try:
+                return int(json.loads(path.read_bytes())["port"])
+            except (OSError, ValueError):
+                time.sleep(_POLL_S)
+        raise RuntimeError(f"the server did not start:\n{self._log.read_text()[-3000:]}")
+
+
+def _spawn(module: str, **streams: Any) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", module], cwd=ROOT, stdout=subprocess.PIPE, **streams)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ask the process to end, and wait for it."""
+    if process.stdin is not None:
+        process.stdin.close()
+    else:
+        process.terminate()
+    try:
+        process.wait(WAIT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
