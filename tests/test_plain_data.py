@@ -224,6 +224,15 @@ def test_a_huge_value_with_many_faults_is_explained_briefly(engine: Any) -> None
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize("engine", [schema_module._compile_rust, schema_module._compile_python])
+@pytest.mark.parametrize("schema", [{"type": "number"}, {"type": "object", "minProperties": 1}])
+def test_what_is_no_json_does_not_fit(engine: Any, schema: dict[str, Any]) -> None:
+    compiled = engine(schema)
+    for value in (object(), {1, 2}, b"bytes", [object()]):
+        assert not compiled.is_valid(value)
+        assert compiled.explain(value)
+
+
 def test_an_exploding_pattern_ends() -> None:
     schema = Schema('{"type":"string","pattern":"(a|a)*(?=b)c$"}')
     assert not schema.is_valid("a" * 5000 + "!")

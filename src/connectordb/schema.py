@@ -135,7 +135,7 @@ class _Engine:
     def is_valid(self, value: Any) -> bool:
         try:
             return self._is_valid(value) or self._is_valid(_integral(value))
-        except RecursionError:
+        except (RecursionError, TypeError, ValueError):  # nested too deeply, or of no type that JSON has
             return False
 
     def explain(self, value: Any) -> str:
@@ -146,6 +146,8 @@ class _Engine:
             where, why = self._first_error(_integral(value))
         except RecursionError:
             return "the value is nested too deeply"
+        except TypeError as e:
+            return f"the value is no JSON: {e}"
         return f"at {where}: {why}" if where else why
 
 
