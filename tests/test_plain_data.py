@@ -6,6 +6,7 @@ import doctest
 import importlib
 import json
 import math
+import time
 import tracemalloc
 from typing import Any
 
@@ -231,6 +232,49 @@ def test_what_is_no_json_does_not_fit(engine: Any, schema: dict[str, Any]) -> No
     for value in (object(), {1, 2}, b"bytes", [object()]):
         assert not compiled.is_valid(value)
         assert compiled.explain(value)
+
+
+def nested_alternatives(n: int) -> dict[str, Any]:
+    """A schema of *n* definitions, each of which has two alternatives that lead to the next one: 2**n ways."""
+    definitions: dict[str, Any] = {
+        f"a{i}": {"anyOf": [{"allOf": [{"$ref": f"#/definitions/a{i + 1}"}, {"minLength": j}]} for j in (1, 2)]}
+        for i in range(n)
+    }
+    return {"definitions": {**definitions, f"a{n}": {"type": "number"}}, "allOf": [{"$ref": "#/definitions/a0"}]}
+
+
+@pytest.mark.parametrize("engine", [schema_module._compile_rust, schema_module._compile_python])
+def test_alternatives_that_multiply_take_no_time(engine: Any) -> None:
+    began = time.monotonic()
+    fine = engine(nested_alternatives(11))
+    assert fine.is_valid(1)
+    assert not fine.is_valid("x")
+    assert "too big to say where" in fine.explain("x")
+    for n in (16, 30, 300):
+        with pytest.raises(SchemaInvalid, match="parts"):
+            engine(nested_alternatives(n))
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("engine", [schema_module._compile_rust, schema_module._compile_python])
+def test_a_schema_that_refers_back_bounds_the_depth_only_where_work_multiplies(engine: Any) -> None:
+    tree = engine({"type": "object", "properties": {"left": {"$ref": "#"}, "right": {"$ref": "#"}}})
+    chain: dict[str, Any] = {}
+    for _ in range(100):
+        chain = {"left": chain, "right": {}}
+    assert tree.is_valid(chain)
+    assert not tree.is_valid({"left": {"right": 3}})
+    doubled = engine(
+        {"type": "object", "anyOf": [{"properties": {"c": {"$ref": "#"}}, "required": [k]} for k in ("x", "y")]}
+    )
+    began = time.monotonic()
+    deep: dict[str, Any] = {"x": 1}
+    for level in range(60):
+        assert doubled.is_valid(deep) or level > 10
+        deep = {"x": 1, "c": deep}
+    assert not doubled.is_valid(deep)
+    assert "nested more than" in doubled.explain(deep)
+    assert time.monotonic() - began < 10
 
 
 def test_an_exploding_pattern_ends() -> None:

@@ -11,6 +11,7 @@ import msgspec
 
 from .datapoint import Datapoint
 from .errors import SchemaInvalid, SchemaMismatch
+from .schemacost import Cost, is_deeper, measure
 
 __all__ = ["Schema", "compile_schema", "minify"]
 
@@ -128,11 +129,14 @@ def _refuse_reference(uri: str) -> Any:
 class _Engine:
     """A schema engine in which 1.0 is an integer, as it was for ConnectorDB 0.3."""
 
-    def __init__(self, is_valid: Check, first_error: Callable[[Any], tuple[str, str]]) -> None:
+    def __init__(self, cost: Cost, is_valid: Check, first_error: Callable[[Any], tuple[str, str]]) -> None:
+        self._cost = cost
         self._is_valid = is_valid
         self._first_error = first_error
 
     def is_valid(self, value: Any) -> bool:
+        if self._cost.depth_max is not None and is_deeper(value, self._cost.depth_max):
+            return False
         try:
             return self._is_valid(value) or self._is_valid(_integral(value))
         except (RecursionError, TypeError, ValueError):  # nested too deeply, or of no type that JSON has
@@ -140,13 +144,15 @@ class _Engine:
 
     def explain(self, value: Any) -> str:
         try:
+            if self._cost.depth_max is not None and is_deeper(value, self._cost.depth_max):
+                return f"the value is nested more than {self._cost.depth_max} deep, too deep to check with this schema"
             # The engines build a tree of everything that is wrong, with copies of the value: too much for a big one.
-            if len(msgspec.json.encode(value)) > EXPLAINED_BYTES_MAX:
-                return "the value does not fit, and is too big to say where"
+            if not self._cost.explainable or len(msgspec.json.encode(value)) > EXPLAINED_BYTES_MAX:
+                return "the value does not fit, and it, or the schema, is too big to say where"
             where, why = self._first_error(_integral(value))
         except RecursionError:
             return "the value is nested too deeply"
-        except TypeError as e:
+        except (TypeError, ValueError) as e:
             return f"the value is no JSON: {e}"
         return f"at {where}: {why}" if where else why
 
@@ -173,6 +179,13 @@ def _compile(schema: dict[str, Any]) -> _Engine:
     return _compile_rust(schema)
 
 
+def _measure(schema: dict[str, Any]) -> Cost:
+    try:
+        return measure(schema)
+    except ValueError as e:
+        raise SchemaInvalid(f"the schema cannot be used: {e}") from None
+
+
 def _compile_rust(schema: dict[str, Any]) -> _Engine:
     import jsonschema_rs
 
@@ -190,7 +203,7 @@ def _compile_rust(schema: dict[str, Any]) -> _Engine:
             return "/".join(map(str, e.instance_path)), _cut(e.message)
         return "", "the value does not fit"
 
-    return _Engine(validator.is_valid, first_error)
+    return _Engine(_measure(schema), validator.is_valid, first_error)
 
 
 def _compile_python(schema: dict[str, Any]) -> _Engine:
@@ -215,7 +228,7 @@ def _compile_python(schema: dict[str, Any]) -> _Engine:
             return "", "the value does not fit"
         return "/".join(map(str, error.absolute_path)), _cut(error.message)
 
-    return _Engine(is_valid, first_error)
+    return _Engine(_measure(schema), is_valid, first_error)
 
 
 def _closed_registry() -> Any:
