@@ -10,7 +10,7 @@ from connectordb import CONNECTORDB_URL, ConnectorDB
 apikey = sys.argv[1]
 url = sys.argv[2] if len(sys.argv) > 2 else CONNECTORDB_URL
 
-# An API key, or a user name and a password
+# The API key of a device, or a user name and a password
 db = ConnectorDB(apikey, url=url)
 
 # A stream of this device

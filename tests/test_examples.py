@@ -78,6 +78,14 @@ def test_the_basics(server: Server, tmp_path: Path) -> None:
     assert run(tmp_path, str(EXAMPLES / "basics.py"), server.apikey, server.url) == "1\nHello World!\n"
 
 
+def test_a_device_of_the_readme_gets_its_key(server: Server, tmp_path: Path) -> None:
+    block = readme_block('ConnectorDB("alice", "secret")')
+    code = block.replace('"alice", "secret"', f'"test", "test", url="{server.url}"').replace("alice/", "test/")
+    apikey = run(tmp_path, "-c", code).strip()
+    with ConnectorDB(apikey, url=server.url) as db:
+        assert db.path == "test/station"
+
+
 def test_the_basics_of_the_readme(server: Server, tmp_path: Path) -> None:
     block = readme_block('ConnectorDB("apikey")')
     code = block.replace('ConnectorDB("apikey")', f'ConnectorDB("{server.apikey}", url="{server.url}")')

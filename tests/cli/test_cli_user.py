@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -108,3 +109,35 @@ def test_users_are_listed_with_what_they_have(cli: Cli, db: Path) -> None:
     lines = cli("user", "list", db).stdout.splitlines()
     assert lines[0].split() == ["name", "role", "email", "public", "devices", "streams"]
     assert lines[1].split() == ["test", "admin", "test@localhost", "no", "2", "1"]
+
+
+@pytest.mark.parametrize("locked_out", [{"role": "none"}, {"enabled": False}, {"role": "reader", "enabled": False}])
+@pytest.mark.parametrize("command", [["passwd", "--password", "test"], ["role", "admin"]])
+def test_an_administrator_who_locked_himself_out_gets_in_again(
+    cli: Cli, db: Path, locked_out: dict[str, Any], command: list[str]
+) -> None:
+    with logged_in(cli, db, "test", "test") as client:
+        client("test/user").set(locked_out)
+    verb, *rest = command
+    done = cli("user", verb, db, "test", *rest)
+    assert done.returncode == 0, done.stderr
+    assert "enabled again" in done.stdout
+    with logged_in(cli, db, "test", "test") as client:
+        assert [user.name for user in client.users()] == ["test"]
+    assert "enabled again" not in cli("user", verb, db, "test", *rest).stdout
+
+
+@pytest.mark.parametrize("served", [False, True])
+def test_a_password_on_the_command_line_is_written_nowhere(cli: Cli, tmp_path: Path, served: bool) -> None:
+    db = tmp_path / "mydb"
+    assert cli("create", db, "--user", "al:zebra99").returncode == 0
+    if served:
+        assert cli("start", db, "--port", "0").returncode == 0
+    try:
+        assert cli("user", "passwd", db, "al", "--password", "zebra99").returncode == 0
+        assert cli("user", "add", db, "bo", "--password", "zebra99").returncode == 0
+    finally:
+        if served:
+            assert cli("stop", db).returncode == 0
+    for file in db.rglob("*"):
+        assert file.is_dir() or b"zebra99" not in file.read_bytes(), file

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import stat
@@ -383,3 +384,39 @@ def test_bad_permission_matrix_is_refused_by_name(path: Path) -> None:
 )
 def test_url_of_a_server_can_be_reached_from_this_machine(host: str, url: str) -> None:
     assert Server(1, host, 3124, 0.0).url == url
+
+
+def test_a_forked_child_neither_keeps_nor_takes_the_folder(tmp_path: Path) -> None:
+    Folder.create(tmp_path / "db", test=True)
+    folder = Folder.open(tmp_path / "db")
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        folder.close()  # must not free the folder under the parent
+        os.write(writing, b"closed")
+        time.sleep(30)
+        os._exit(0)
+    try:
+        assert os.read(reading, 6) == b"closed"
+        with pytest.raises(FolderError):
+            Folder.open(tmp_path / "db")
+        folder.close()
+        Folder.open(tmp_path / "db").close()
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(reading)
+        os.close(writing)
+
+
+def test_the_lock_file_tells_the_program_but_never_its_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Folder.create(tmp_path / "db", test=True)
+    for argv, shown in (
+        (["/usr/bin/connectordb", "user", "passwd", "db", "al", "--password", "zebra"], "connectordb user passwd"),
+        (["/x/connectordb/__main__.py", "run", "/db"], "connectordb run"),
+        (["/home/me/script.py", "--key", "zebra", "zebra"], "script.py"),
+    ):
+        monkeypatch.setattr("sys.argv", argv)
+        with Folder.open(tmp_path / "db"):
+            assert json.loads((tmp_path / "db" / "connectordb.lock").read_bytes())["command"] == shown
+        assert (tmp_path / "db" / "connectordb.lock").read_bytes() == b""

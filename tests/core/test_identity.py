@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -71,6 +72,26 @@ def test_after_too_many_failures_one_has_to_wait(make_world: Any) -> None:
     assert login(world, "alice", "alice", peer="5.6.7.8") == "alice/user"
     world.now += 61
     assert login(world, "alice", "alice") == "alice/user"
+
+
+def test_many_logins_at_once_get_no_more_tries(make_world: Any) -> None:
+    world = make_world(failures_max=5, failures_window_s=60)
+    world.user("alice")
+
+    async def attack() -> list[str]:
+        tries = [world.core.identity.login(name, "wrong", "peer") for name in ("alice", "alice@localhost") * 10]
+        return [type(e).__name__ for e in await asyncio.gather(*tries, return_exceptions=True)]
+
+    found = world.run(attack())
+    assert (found.count("Unauthenticated"), found.count("TooManyRequests")) == (5, 15)
+
+
+def test_right_passwords_do_not_count_as_failures(make_world: Any) -> None:
+    world = make_world(failures_max=2, failures_window_s=60)
+    world.user("alice")
+    for n in range(4):
+        world.run(world.core.update_user(ROOT, "alice", {"password": str(n)}))
+        assert login(world, "alice", str(n)) == "alice/user"
 
 
 def test_a_failed_login_takes_its_time(make_world: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from connectordb import errors, wire
-from connectordb.core import NOBODY, Actor
+from connectordb.core import NOBODY, Actor, Permissions
 from connectordb.datapoint import Datapoint
 from connectordb.query import Range
 
@@ -236,3 +236,23 @@ def test_nobody_gives_itself_a_higher_role(world: Any) -> None:
         device = world.device(f"asker/{role}", role=role)
         got = attempt(lambda r=role, d=device: world.run(world.core.update_device(d, "asker", r, {"role": "user"})))
         assert got == 403
+
+
+def test_the_matrix_may_let_everybody_see_what_is_public(make_world: Any) -> None:
+    """Somebody without a login has the user role nobody, and no device role to narrow it."""
+    matrix = json.loads(json.dumps(MATRIX))
+    matrix["user_roles"]["nobody"]["public_access_level"] = "userpublic"
+    world = make_world(permissions=Permissions(json.dumps(matrix).encode()))
+    world.user("pub")
+    world.user("priv", public=False)
+    world.device("pub/open", public=True)
+    world.device("pub/shut")
+    for path in ("pub/open/s", "pub/shut/s"):
+        world.stream(path)
+    assert world.core.read_user(NOBODY, "pub").name == "pub"
+    assert [d.name for d in world.core.list_devices(NOBODY, "pub")] == ["open"]
+    assert world.core.length(NOBODY, ("pub", "open", "s")) == 0
+    assert attempt(lambda: world.core.read_user(NOBODY, "priv")) == 404
+    assert attempt(lambda: world.core.length(NOBODY, ("pub", "shut", "s"))) == 403
+    assert attempt(lambda: world.run(world.core.insert(NOBODY, ("pub", "open", "s"), [Datapoint(1, 1)]))) == 403
+    assert attempt(lambda: world.core.count(NOBODY, "users")) == 403

@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from ..client import User
 from ._admin import administrator
 from ._arguments import DirArgument
 from ._console import ask_password, fail, out, say
@@ -65,6 +66,8 @@ def add(
 def passwd(path: DirArgument, name: NameArgument, password: PasswordOption = None) -> None:
     """Give the user NAME a new password. The old one stops working at once.
 
+    If the device that passwords log in to (NAME/user) was disabled, or has lost its role, that is repaired too.
+
     **Example**
 
         connectordb user passwd mydb alice
@@ -73,7 +76,8 @@ def passwd(path: DirArgument, name: NameArgument, password: PasswordOption = Non
         user = db(name)
         user.refresh()
         user.set_password(ask_password(password, name, "--password PASSWORD"))
-    say(f"User {name} has a new password.")
+        say(f"User {name} has a new password.")
+        _open_login(user)
 
 
 @app.command("list")
@@ -117,7 +121,7 @@ def role(
     name: NameArgument,
     role: Annotated[str, typer.Argument(metavar="ROLE", help="user, admin, or another that permissions.json has.")],
 ) -> None:
-    """Give the user NAME another role.
+    """Give the user NAME another role, and repair the device that its password logs in to, as `passwd` does.
 
     **Examples**
 
@@ -128,4 +132,15 @@ def role(
         user = db(name)
         user.refresh()
         user.set({"role": role})
-    say(f"User {name} is now {role}.")
+        say(f"User {name} is now {role}.")
+        _open_login(user)
+
+
+def _open_login(user: User) -> None:
+    """Let the device that passwords log in to do what its user may, in case that somebody has locked himself out."""
+    device = user["user"]
+    wanted = {"enabled": True, "role": "user"}
+    changes = {field: value for field, value in wanted.items() if device.data[field] != value}
+    if changes:
+        device.set(changes)
+        say(f"Its device {user.name}/user, which passwords log in to, is enabled again and has the role user.")

@@ -53,7 +53,7 @@ class Actor(NamedTuple):
         if self.is_root:
             return FULL
         if self.user is None or self.device is None:
-            return NONE
+            return permissions.nobody(relation)
         return permissions.access(self.user.role, self.device.role, relation)
 
     def access_to(self, permissions: Permissions, user: User, device: Device | None = None) -> Access:

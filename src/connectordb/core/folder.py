@@ -27,6 +27,7 @@ import sys
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -149,6 +150,7 @@ class Folder:
         self.path = path
         self.settings = settings
         self._lock: int | None = lock
+        self._pid = os.getpid()
         self.stale = _read_server(path)
         (path / PID_FILE).unlink(missing_ok=True)
         self.session_key = bytes.fromhex(_read_key(path / SESSION_KEY_FILE))
@@ -206,7 +208,7 @@ class Folder:
                 raise FolderError(f"{path} cannot be written: {e.strerror or e}") from e
             raise
         finally:
-            os.close(lock)
+            _release_lock(lock)
 
     @classmethod
     def open(
@@ -233,7 +235,7 @@ class Folder:
             try:
                 return cls(path, lock, settings)
             except BaseException:
-                os.close(lock)
+                _release_lock(lock)
                 raise
         except OSError as e:
             raise FolderError(f"{path} cannot be opened: {e.strerror or e}") from e
@@ -344,11 +346,15 @@ class Folder:
         _write(self.path / PID_FILE, msgspec.json.encode(server) + b"\n", mode=0o600)
 
     def close(self) -> None:
-        """Let others open the folder. May be called twice."""
-        if self._lock is not None:
+        """Let others open the folder. May be called twice. In a forked child it leaves the folder to the parent."""
+        if self._lock is None:
+            return
+        if os.getpid() == self._pid:
             (self.path / PID_FILE).unlink(missing_ok=True)
+            _release_lock(self._lock)
+        else:
             os.close(self._lock)
-            self._lock = None
+        self._lock = None
 
     def __enter__(self) -> Self:
         return self
@@ -440,10 +446,26 @@ def _take_lock(path: Path) -> int:
             os.close(lock)
             raise
         os.close(lock)
-    command = " ".join(sys.argv)[:200]
     os.ftruncate(lock, 0)
-    os.pwrite(lock, msgspec.json.encode(Process(os.getpid(), command)) + b"\n", 0)
+    os.pwrite(lock, msgspec.json.encode(Process(os.getpid(), _command())) + b"\n", 0)
     return lock
+
+
+def _command() -> str:
+    """The program that runs, with the words that say what it does; never its options, which may hold a password."""
+    program = Path(sys.argv[0])
+    if program.name == "__main__.py":
+        program = program.parent
+    words = takewhile(str.isalpha, sys.argv[1:3]) if program.name == "connectordb" else ()
+    return " ".join([program.name or "python", *words])
+
+
+def _release_lock(lock: int) -> None:
+    """Give the lock back, even if a forked child still has the file open."""
+    with contextlib.suppress(OSError):
+        os.ftruncate(lock, 0)
+    fcntl.flock(lock, fcntl.LOCK_UN)
+    os.close(lock)
 
 
 def _is_locked(path: Path) -> bool:

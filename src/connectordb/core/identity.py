@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import hmac
 import secrets
@@ -12,6 +13,7 @@ import uuid
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 from ..errors import TooManyRequests, Unauthenticated
 from ..store.base import Device, User
@@ -80,22 +82,22 @@ class Identity:
         Args:
             name: User name or e-mail address.
             password: The password.
-            peer: Where the request comes from; failures are counted for each peer and name.
+            peer: Where the request comes from; failures are counted for each peer and user.
 
         Raises:
             Unauthenticated: wrong, after a delay.
-            TooManyRequests: too many failures of this peer with this name lately.
+            TooManyRequests: too many failures of this peer with this user lately.
         """
         found = self._directory.by_login(name)
         user = found[0] if found else None
         known = self._cache_digest(user, password)
         if user is None or self._verified.get(known) != user.password:
-            key = (peer, name.lower())
-            self._failures.check(key, self._clock())
+            # Counted before it is known to fail: many at once must not get more tries than one after the other.
+            attempt = self._failures.begin((peer, user.id if user else name.lower()), self._clock())
             if not await self._verify(user, password) or found is None or user is None:
-                self._failures.add(key, self._clock())
                 await asyncio.sleep(self._settings.failure_delay_s)
                 raise Unauthenticated("wrong user name or password")
+            attempt.succeeded()
             self._verified[known] = user.password
             if len(self._verified) > VERIFIED_MAX:
                 self._verified.popitem(last=False)
@@ -174,27 +176,38 @@ class Identity:
         return hashlib.blake2b(text, key=self._cache_key, digest_size=32).digest()
 
 
+class _Attempt(NamedTuple):
+    """A login that has begun, and counts as failed until it is known to have succeeded."""
+
+    times: deque[float]
+    t: float
+
+    def succeeded(self) -> None:
+        with contextlib.suppress(ValueError):  # forgotten meanwhile
+            self.times.remove(self.t)
+
+
 class _Failures:
     """Counts failures within a sliding window of time."""
 
     def __init__(self, count_max: int, window_s: float) -> None:
         self._max = count_max
         self._window_s = window_s
-        self._times: OrderedDict[tuple[str, str], deque[float]] = OrderedDict()
+        self._times: OrderedDict[tuple[str, str | int], deque[float]] = OrderedDict()
 
-    def check(self, key: tuple[str, str], now: float) -> None:
-        times = self._times.get(key)
+    def begin(self, key: tuple[str, str | int], now: float) -> _Attempt:
+        """Count an attempt. Raises `TooManyRequests` instead if there were too many failures."""
+        times = self._times.setdefault(key, deque())
+        self._times.move_to_end(key)
         while times and times[0] <= now - self._window_s:
             times.popleft()
-        if times and len(times) >= self._max:
+        if len(times) >= self._max:
             wait_s = max(1, round(times[0] + self._window_s - now))
             raise TooManyRequests(f"too many failed logins; try again in {wait_s} s", retry_after_s=wait_s)
-
-    def add(self, key: tuple[str, str], now: float) -> None:
-        self._times.setdefault(key, deque(maxlen=self._max)).append(now)
-        self._times.move_to_end(key)
+        times.append(now)
         if len(self._times) > FAILING_PEERS_MAX:
             self._times.popitem(last=False)
+        return _Attempt(times, now)
 
 
 def _decoy(settings: AuthSettings) -> str:

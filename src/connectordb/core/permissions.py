@@ -20,6 +20,9 @@ from .fields import FIELDS
 __all__ = ["FULL", "NONE", "Access", "Permissions", "Relation"]
 
 
+NOBODY_ROLE = "nobody"
+
+
 class Relation(Enum):
     """What the target is to the asker."""
 
@@ -155,6 +158,12 @@ class Permissions:
                 for device_name, device in file.device_roles.items()
                 for relation in Relation
             }
+            self._nobody = {
+                relation: levels[file.user_roles[NOBODY_ROLE].level(relation)]
+                if NOBODY_ROLE in file.user_roles
+                else NONE
+                for relation in Relation
+            }
         except KeyError as e:
             raise FolderError(f"{origin} names the access level {e}, which it does not define") from None
 
@@ -172,6 +181,10 @@ class Permissions:
     def access(self, user_role: str, device_role: str, relation: Relation) -> Access:
         """Return what is allowed; nothing for a role that the matrix does not know."""
         return self._access.get((user_role, device_role or "none", relation), NONE)
+
+    def nobody(self, relation: Relation) -> Access:
+        """Return what is allowed without a login: what the user role ``nobody`` allows, as there is no device."""
+        return self._nobody[relation]
 
     def may_count(self, user_role: str, device_role: str, what: str) -> bool:
         """Whether the total number of *what* (``users``, ``devices``, ``streams``) may be told."""
