@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 from .errors import InvalidValue
@@ -28,6 +29,7 @@ def to_frame(
     """
     if kind not in ("pandas", "polars"):
         raise ValueError(f"kind is {kind!r}; it has to be 'pandas' or 'polars'")
+    _check_installed(kind)
     seconds = [float(p["t"]) for p in points]
     unit: Literal["ns", "us"] = "ns" if all(t < _NANOSECONDS_END_S for t in seconds) else "us"
     ticks = [_ticks(t, _PER_S[unit]) for t in seconds]
@@ -36,6 +38,14 @@ def to_frame(
     if kind == "pandas":
         return _pandas(ticks, unit, values, writers)
     return _polars(ticks, unit, values, writers)
+
+
+def _check_installed(kind: Literal["pandas", "polars"]) -> None:
+    """Raise an error that says what to install; first of all, as numpy, which comes with pandas, may be missing too."""
+    try:
+        import_module(kind)
+    except ImportError as e:
+        raise ImportError(f'to_df needs {kind} ({e}): pip install "connectordb[{kind}]"') from e
 
 
 def _pandas(ticks: list[int], unit: Literal["ns", "us"], values: list[Any], writers: list[Any]) -> pandas.DataFrame:
@@ -79,7 +89,7 @@ def from_columns(table: Any) -> list[dict[str, Any]] | None:
             holds seconds, or times; times without a time zone are local time.
 
     Raises:
-        InvalidValue: a column is missing, or they differ in length.
+        InvalidValue: a column is missing or none, or they differ in length.
     """
     if isinstance(table, Mapping):
         names = list(table)
@@ -89,10 +99,23 @@ def from_columns(table: Any) -> list[dict[str, Any]] | None:
         return None
     if "t" not in names or "d" not in names:
         raise InvalidValue(f"a table of datapoints has the columns 't' and 'd'; this one has {names}")
+    if isinstance(table, Mapping):
+        _check_columns(table)
     times, values = _times(table["t"]), _items(table["d"])
     if len(times) != len(values):
         raise InvalidValue(f"the columns differ in length: {len(times)} times, {len(values)} values")
     return [{"t": t, "d": d} for t, d in zip(times, values, strict=True)]
+
+
+def _check_columns(table: Mapping[str, Any]) -> None:
+    """One datapoint looks like a dict of columns, but is none."""
+    for name in ("t", "d"):
+        column = table[name]
+        if isinstance(column, str | bytes | Mapping) or not isinstance(column, Iterable):
+            raise InvalidValue(
+                f"'{name}' holds no column (a list or an array) but {type(column).__name__}: "
+                "one datapoint has to be put in a list, as in [{'t': 1, 'd': 2}]"
+            )
 
 
 def _times(column: Any) -> list[Any]:

@@ -259,6 +259,21 @@ def test_what_are_no_datapoints_is_refused(fake: Any, points: Any) -> None:
         Stream(fake().session(), "u/d/s").insert_array(points)
 
 
+@pytest.mark.parametrize(
+    ("points", "told"),
+    [
+        (None, "list of dicts.*not None"),
+        (5, "list of dicts.*not int"),
+        ({"t": 1, "d": 2}, "has to be put in a list"),
+        ({"t": "2024-01-01", "d": "x"}, "has to be put in a list"),
+        ({"t": [1, 2], "d": {"a": 1, "b": 2}}, "'d' holds no column"),
+    ],
+)
+def test_what_are_no_datapoints_is_told_clearly(fake: Any, points: Any, told: str) -> None:
+    with pytest.raises(InvalidValue, match=told):
+        Stream(fake().session(), "u/d/s").insert_array(points)
+
+
 @pytest.mark.parametrize("kind", ["pandas", "polars"])
 def test_tables_go_in_and_come_out(any_values: Any, kind: Any) -> None:
     points = [{"t": 1700000000.123456, "d": 1.5}, {"t": 1700000001.5, "d": 2.25}]

@@ -303,3 +303,37 @@ def test_missing_things_are_told(db: ConnectorDB, tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         db("test/nosuch").export(tmp_path / "out2")
     assert not (tmp_path / "out2").exists()
+
+
+def test_only_its_owner_may_read_what_is_exported(alice: User, tmp_path: Path) -> None:
+    alice.export(tmp_path / "all")
+    alice["phone"].export(tmp_path / "device")
+    alice["phone"]["lamp"].export(tmp_path / "stream")
+    for folder in ("all", "device", "stream"):
+        for path in (tmp_path / folder, *(tmp_path / folder).rglob("*")):
+            assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_two_of_one_name_are_refused_before_anything_comes_in(
+    db: ConnectorDB, root: ConnectorDB, alice: User, tmp_path: Path
+) -> None:
+    alice.export(tmp_path / "all")
+    alice.delete()
+    (tmp_path / "all" / alice.name / "phone" / "zzz").mkdir()
+    for file in ("stream.json", "data.json"):
+        text = (tmp_path / "all" / alice.name / "phone" / "any" / file).read_bytes()
+        (tmp_path / "all" / alice.name / "phone" / "zzz" / file).write_bytes(text)
+    with pytest.raises(InvalidValue, match="both have the name 'any'"):
+        db.import_users(tmp_path / "all")
+    assert not alice.exists()
+
+
+def test_existing_user_is_refused_by_the_client_though_it_is_untouched(
+    root: ConnectorDB, alice: User, tmp_path: Path
+) -> None:
+    root(alice.name).export(tmp_path)
+    alice.delete()
+    root(alice.name).create("new@localhost", "new")
+    with pytest.raises(AlreadyExists):
+        root.import_users(tmp_path)
+    assert root(alice.name).email == "new@localhost"

@@ -94,6 +94,11 @@ def test_pages_become_one_array(tmp_path: Path, pages: list[list[int]]) -> None:
     assert json.loads(file.read_text()) == expected == list(read_array(file))
 
 
+def test_only_its_owner_may_read_the_file(tmp_path: Path) -> None:
+    write_array(tmp_path / "a.json", [])
+    assert (tmp_path / "a.json").stat().st_mode & 0o777 == 0o600
+
+
 def test_existing_file_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("mine")
     with pytest.raises(FileExistsError):

@@ -217,6 +217,10 @@ def test_stream_lives(device: ConnectorDB) -> None:
         ('{"type": "strin"}', jsonschema.SchemaError),
         ('{"type": }', json.JSONDecodeError),
         ("[]", jsonschema.SchemaError),
+        ([], jsonschema.SchemaError),
+        ([["type", "string"]], jsonschema.SchemaError),
+        (None, jsonschema.SchemaError),
+        ("null", jsonschema.SchemaError),
         ({"minimum": "x"}, jsonschema.SchemaError),
         ({"required": []}, jsonschema.SchemaError),
     ],
@@ -280,3 +284,13 @@ def test_garbage_and_failures_are_not_absence(fake: Any) -> None:
         user = User(fake(answer).session(retries=0), "u")
         with pytest.raises(connectordb.ConnectorDBError):
             user.exists()
+
+
+def test_what_cannot_be_sent_is_refused_without_showing_it(fake: Any) -> None:
+    stream = Stream(fake().session(), "u/d/s")
+    for wrong in ("secret\ud800", object()):
+        with pytest.raises(InvalidValue) as caught:
+            stream.set({"nickname": wrong})
+        assert "secret" not in str(caught.value)
+    with pytest.raises(InvalidValue, match="transform"):
+        stream(t1=1, transform="\ud800")

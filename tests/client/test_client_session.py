@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from connectordb import errors
+from connectordb import ConnectorDB, errors
 from connectordb.client import Reply, _calls
 
 LOST = errors.Closed("cut")
@@ -171,3 +171,16 @@ def test_closing_ends_a_wait(fake: Any) -> None:
 def test_settings_without_sense_are_refused(fake: Any, settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="has to be more than 0"):
         fake().session(**settings)
+
+
+@pytest.mark.parametrize("login", [("test", "secret\ud800"), ("secret\ud800", "x"), ("secret\ud800",)])
+def test_login_that_is_no_unicode_is_refused_without_showing_it(login: tuple[str, ...]) -> None:
+    with pytest.raises(errors.InvalidValue, match="not valid Unicode") as caught:
+        ConnectorDB(*login, url="http://127.0.0.1:1")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("login", [(b"key",), (5,), ("test", 5)])
+def test_login_that_is_no_text_is_refused(login: tuple[Any, ...]) -> None:
+    with pytest.raises(TypeError, match=r"has to be a text, not (bytes|int)"):
+        ConnectorDB(*login, url="http://127.0.0.1:1")

@@ -205,3 +205,11 @@ def test_unknown_library_and_missing_library(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(sys.modules, "polars", None)
     with pytest.raises(ImportError):
         DatapointArray().to_df("polars")
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars"])
+def test_missing_library_is_named_with_what_to_install(monkeypatch: pytest.MonkeyPatch, kind: Any) -> None:
+    for name in ("numpy", kind):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ImportError, match=rf'to_df needs {kind}.*pip install "connectordb\[{kind}\]"'):
+        DatapointArray([{"t": 1.0, "d": 1}]).to_df(kind)

@@ -63,5 +63,7 @@ def run() -> None:
 
 
 def _end(error: Exception, text: str) -> NoReturn:
-    say_error(" ".join([text, *getattr(error, "__notes__", [])]))
+    parts = [part.strip() for part in (text, *getattr(error, "__notes__", []))]
+    ended = [part if part.endswith((".", "!", "?")) else f"{part}." for part in parts[:-1]]
+    say_error(" ".join([*ended, parts[-1]]))
     sys.exit(1)

@@ -11,7 +11,7 @@ from typing import Any, Generic, NamedTuple, TypedDict, TypeVar
 
 import msgspec
 
-from ..errors import RequestError, ServerError, from_wire
+from ..errors import InvalidValue, RequestError, ServerError, from_wire
 from ..paths import is_name
 from ..query import Range
 from ..wire import API, InsertReport
@@ -241,12 +241,20 @@ class _WirePoint(TypedDict, total=False):
 
 
 _JSON = {"Content-Type": "application/json"}
-_json = msgspec.json.encode
 _read_object: Callable[[bytes], Fields] = msgspec.json.Decoder(dict[str, Any]).decode
 _decode_objects = msgspec.json.Decoder(list[dict[str, Any]]).decode
 _decode_points = msgspec.json.Decoder(list[_WirePoint]).decode
 _decode_raw: Callable[[bytes], list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_report: Callable[[bytes], InsertReport] = msgspec.json.Decoder(InsertReport).decode
+
+
+def _json(fields: Fields) -> bytes:
+    try:
+        return msgspec.json.encode(fields)
+    except UnicodeEncodeError:  # which would show a password
+        raise InvalidValue("a text is not valid Unicode (it has half of a surrogate pair)") from None
+    except (TypeError, ValueError, RecursionError) as e:
+        raise InvalidValue(f"a field cannot be sent as JSON: {e}") from None
 
 
 def _read_objects(body: bytes) -> list[Fields]:
@@ -320,7 +328,10 @@ def _points_target(path: str, span: Range, downlink: bool, transform: str | None
     if transform:
         from urllib.parse import quote
 
-        query += f"&transform={quote(transform, safe='')}"
+        try:
+            query += f"&transform={quote(transform, safe='')}"
+        except UnicodeEncodeError:
+            raise InvalidValue("the transform is not valid Unicode (it has half of a surrogate pair)") from None
     return f"{_data(path)}?{query}{_downlink(downlink)}"
 
 

@@ -39,6 +39,7 @@ class ConnectorDB(Device):
     Raises:
         Unauthenticated: wrong API key, user or password (401).
         ConnectFailed: no server there.
+        InvalidValue: user, password or API key is not valid Unicode.
         ValueError: *url* is no address of a server.
 
     >>> db["mystream"].exists()
@@ -62,6 +63,9 @@ class ConnectorDB(Device):
         retries: int = RETRIES,
         deadline: float = DEADLINE_S,
     ) -> None:
+        for given, what in ((user_or_apikey, "user_or_apikey"), (user_password, "user_password")):
+            if given is not None and not isinstance(given, str):
+                raise TypeError(f"{what} has to be a text, not {type(given).__name__}")
         if user_password is None:
             credentials = Credentials(password=user_or_apikey or "")
         else:
@@ -86,14 +90,17 @@ class ConnectorDB(Device):
                 no such user, or more than one and none was named.
             ImportError: the server is not installed.
         """
-        # By name: the client does not depend on the server.
-        local: Any = import_module("connectordb.server.local")
         transport: Transport
-        if user == ROOT:
-            administered = local.LocalTransport(folder)
-            transport, apikey = administered, administered.admin_key
-        else:
-            transport, apikey = local.open_local(folder, user)
+        try:
+            # By name: the client does not depend on the server.
+            local: Any = import_module("connectordb.server.local")
+            if user == ROOT:
+                administered = local.LocalTransport(folder)
+                transport, apikey = administered, administered.admin_key
+            else:
+                transport, apikey = local.open_local(folder, user)
+        except ImportError as e:
+            raise ImportError(f'local mode needs the server: pip install "connectordb[server]" ({e})') from e
         self = cls.__new__(cls)
         self._connect(Session(transport, Credentials(password=apikey)))
         return self
@@ -177,7 +184,8 @@ class ConnectorDB(Device):
         Raises:
             AlreadyExists: there is a user of that name, or with that e-mail address.
             FileNotFoundError: this is no folder of exported users.
-            InvalidValue: a file in it cannot be understood, or was written by a later version.
+            InvalidValue: a file in it cannot be understood, was written by a later version, or two users in it are of
+                the same name.
 
         When it fails midway, the user in question is deleted again; a note on the error says which users are in.
         """

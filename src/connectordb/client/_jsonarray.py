@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from ..errors import InvalidValue
 
-__all__ = ["read_array", "write_array"]
+__all__ = ["create_private", "read_array", "write_array"]
 
 CHUNK_CHARS = 256 * 1024
 ELEMENT_CHARS_MAX = 64 * 1024 * 1024
@@ -94,8 +95,20 @@ class _Reader:
         return bool(piece)
 
 
+def create_private(path: Path) -> BinaryIO:
+    """Create the file *path*, which only the user may read who runs this.
+
+    Raises:
+        FileExistsError: there is such a file already.
+        OSError: it cannot be created.
+    """
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+
+
 def write_array(path: Path, pages: Iterable[list[Any]]) -> None:
     """Write a JSON array to the new file *path*: one element a line, so that other programs can read it in pieces too.
+
+    Only the user who runs this may read it.
 
     Args:
         pages: The elements, each as the bytes of its JSON text, in lists of some.
@@ -103,7 +116,7 @@ def write_array(path: Path, pages: Iterable[list[Any]]) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    with path.open("xb") as file:
+    with create_private(path) as file:
         file.write(b"[")
         between = b""
         for page in pages:

@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from ..errors import Closed, ConnectFailed, RequestError, ServerError, TransportError
+from ..errors import Closed, ConnectFailed, InvalidValue, RequestError, ServerError, TransportError
 from . import _calls
 from ._calls import Call
 from ._transport import Reply, Transport
@@ -41,10 +41,15 @@ class Credentials(NamedTuple):
     password: str = ""
 
     def headers(self) -> dict[str, str]:
-        """The header which says so."""
+        """The header which says so. Raises `InvalidValue` if it cannot be written."""
         if not self.user and not self.password:
             return {}
-        token = b64encode(f"{self.user}:{self.password}".encode()).decode("ascii")
+        try:
+            token = b64encode(f"{self.user}:{self.password}".encode()).decode("ascii")
+        except UnicodeEncodeError:  # which would show the password
+            raise InvalidValue(
+                "the user name, password or API key is not valid Unicode (it has half of a surrogate pair)"
+            ) from None
         return {"Authorization": f"Basic {token}"}
 
 

@@ -404,13 +404,24 @@ def _rows(table: Any) -> Iterable[Any]:
     from ..frames import from_columns
 
     columns = from_columns(table)
-    rows: Iterable[Any] = table if columns is None else columns
+    if columns is not None:
+        return columns
+    try:
+        rows: Iterable[Any] = iter(table)
+    except TypeError:
+        shown = "None" if table is None else type(table).__name__
+        raise InvalidValue(f"datapoints are a list of dicts {{'t': seconds, 'd': value}}, not {shown}") from None
     return rows
 
 
 def _schema_text(schema: str | Mapping[str, Any]) -> str:
     """The JSON text of *schema*, which has been checked as far as it can be without the server."""
-    decoded = json.loads(schema) if isinstance(schema, str) else dict(schema)
+    decoded = json.loads(schema) if isinstance(schema, str) else schema
+    if not isinstance(decoded, Mapping):
+        from jsonschema import SchemaError
+
+        raise SchemaError(f'the schema has to be an object like {{"type": "number"}}, not {decoded!r:.60}')
+    decoded = dict(decoded)
     if decoded not in _SIMPLE_SCHEMAS:
         from jsonschema import Draft4Validator  # slow to import, and most schemas are simple
 

@@ -11,14 +11,14 @@
 
 It is the form of ConnectorDB 0.3, whose client reads what this one writes, and the other way round. Data goes through
 in pages, whatever its length. What is exported appears under its name when it is complete; what is imported is deleted
-again if the import fails midway.
+again if the import fails midway. As API keys are among it, only the user who exports may read the folders and files.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from os import PathLike, urandom
 from pathlib import Path
@@ -32,7 +32,7 @@ from ..query import Range
 from . import _calls
 from ._calls import Fields, Point
 from ._device import Device
-from ._jsonarray import read_array, write_array
+from ._jsonarray import create_private, read_array, write_array
 from ._object import ConnectorObject
 from ._progress import progress
 from ._session import ROOT, Credentials, Session
@@ -41,15 +41,23 @@ from ._user import User
 
 __all__ = [
     "FORMAT_VERSION",
+    "Plan",
+    "create_user",
+    "empty_user",
     "export_device",
     "export_stream",
     "export_user",
     "import_device",
     "import_stream",
     "import_users",
+    "is_untouched",
+    "plan_users",
+    "refill_user",
 ]
 
 FORMAT_VERSION = 1
+_PRIVATE = 0o700
+"""Mode of the folders: what is in them opens the devices that it came from."""
 _USER, _META, _LOG = "user", "meta", "log"
 """The devices that each user has, and the stream of the second in which the server keeps its log."""
 
@@ -65,7 +73,7 @@ def export_user(user: User, directory: str | PathLike[str]) -> None:
         _check_version(version_file)
     else:
         version = user._session.run(_calls.version())
-        base.mkdir(parents=True, exist_ok=True)
+        base.mkdir(_PRIVATE, parents=True, exist_ok=True)
         _write_json(version_file, {"Version": FORMAT_VERSION, "ConnectorDB": version})
     with _new_folder(base / check_name(user.name)) as folder:
         _write_fields(folder / "user.json", user)
@@ -92,7 +100,7 @@ def _new_folder(folder: Path) -> Iterator[Path]:
     if folder.exists():
         raise FileExistsError(f"{folder} exists already")
     partial = folder.with_name(f".{folder.name}.{urandom(4).hex()}.partial")
-    partial.mkdir(parents=True)
+    partial.mkdir(_PRIVATE, parents=True)
     try:
         yield partial
         partial.rename(folder)
@@ -102,14 +110,14 @@ def _new_folder(folder: Path) -> Iterator[Path]:
 
 
 def _write_device(device: Device, folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(_PRIVATE, exist_ok=True)
     _write_fields(folder / "device.json", device)
     for stream in device.streams():
         _write_stream(stream, folder / check_name(stream.name))
 
 
 def _write_stream(stream: Stream, folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(_PRIVATE, exist_ok=True)
     _write_fields(folder / "stream.json", stream)
     write_array(folder / "data.json", _pages(stream, downlink=False))
     if stream.downlink:
@@ -137,31 +145,28 @@ def _write_fields(path: Path, thing: ConnectorObject) -> None:
 
 
 def _write_json(path: Path, value: Any) -> None:
-    with path.open("x", encoding="utf-8") as file:
-        json.dump(value, file)
+    with create_private(path) as file:
+        file.write(json.dumps(value).encode())
 
 
 # -- import ----------------------------------------------------------------------------------------------------------
 
 
-class _Plan(NamedTuple):
-    """What a folder says is to be created."""
+class Plan(NamedTuple):
+    """What a folder says is to be created: a user, a device or a stream, with the *children* in it."""
 
     folder: Path
     name: str
     fields: Fields
-    children: list[_Plan]
+    children: list[Plan]
 
 
 def import_users(session: Session, directory: str | PathLike[str]) -> None:
     """See `ConnectorDB.import_users`."""
-    base = Path(directory)
-    _check_version(base / "connectordb.json")
-    plans = [_plan(folder, "user.json", "device.json", "stream.json") for folder in _folders(base)]
     complete: list[str] = []
-    for plan in plans:
+    for plan in plan_users(directory):
         try:
-            _import_user(User(session, plan.name), plan)
+            create_user(User(session, plan.name), plan)
         except BaseException as e:
             if complete:
                 e.add_note(f"Imported completely: {', '.join(complete)}.")
@@ -181,15 +186,86 @@ def import_stream(device: Device, directory: str | PathLike[str]) -> None:
     _import_stream(device[plan.name], plan)
 
 
-def _import_user(user: User, plan: _Plan) -> None:
+def plan_users(directory: str | PathLike[str]) -> list[Plan]:
+    """Read what users *directory* holds, without the data.
+
+    Raises:
+        FileNotFoundError: this is no folder of exported users.
+        InvalidValue: a file in it cannot be understood, was written by a later version, or two are of the same name.
+    """
+    base = Path(directory)
+    _check_version(base / "connectordb.json")
+    return _plans(base, "user.json", "device.json", "stream.json")
+
+
+def create_user(user: User, plan: Plan, begun: Callable[[], object] = lambda: None) -> None:
+    """Create *user* as *plan* says, with all data. If that fails, it is deleted again.
+
+    Args:
+        user: It must not exist. Its password is its name, unless the plan gives one.
+        plan: One of `plan_users`.
+        begun: Called when the user is there, and has nothing yet.
+    """
     with _created(user):
         user._create({"password": user.name, **plan.fields})
     with _deleted_on_failure([user]):
+        begun()
         for device in plan.children:
             _import_device(user[device.name], device)
 
 
-def _import_device(device: Device, plan: _Plan) -> None:
+def is_untouched(user: User) -> bool:
+    """Whether *user* has no more than each user has from the beginning: no other devices, and no streams."""
+    return {device.name for device in user.devices()} == {_USER, _META} and not _streams_beyond(user)
+
+
+def empty_user(user: User) -> None:
+    """Delete all devices and streams of *user* but those that each user has. It is then `is_untouched`."""
+    for device in user.devices():
+        if device.name not in (_USER, _META):
+            device.delete()
+    for stream in _streams_beyond(user):
+        stream.delete()
+
+
+def refill_user(user: User, plan: Plan, *, keep_role: bool) -> None:
+    """Bring *user*, who is untouched, to what *plan* says, with all data. Its password stays.
+
+    If that fails, it is emptied again and gets back the fields it had.
+
+    Args:
+        user: One that `is_untouched`.
+        plan: One of `plan_users`.
+        keep_role: Leave its role as it is.
+    """
+    of_user = plan._replace(
+        fields={k: v for k, v in plan.fields.items() if k != "password" and not (keep_role and k == "role")}
+    )
+    things: list[ConnectorObject] = [user, user[_USER]]
+    before = [dict(thing.data) for thing in things]
+    try:
+        _set_what_differs(user, of_user)
+        # The log comes last: it is the only thing of which nothing can be taken back.
+        for device in sorted(plan.children, key=lambda device: device.name == _META):
+            _import_device(user[device.name], device)
+    except BaseException as e:
+        try:
+            empty_user(user)
+            for thing, fields in reversed(list(zip(things, before, strict=True))):
+                thing.refresh()
+                _set_what_differs(thing, of_user._replace(fields=fields))
+        except ConnectorDBError as why:
+            e.add_note(f"'{user.path}' was filled in part and could not be emptied again: {why}")
+        raise
+
+
+def _streams_beyond(user: User) -> list[Stream]:
+    """The streams of the devices that each user has, but for the server's log."""
+    found = [stream for name in (_USER, _META) for stream in user[name].streams()]
+    return [stream for stream in found if stream.path != f"{user.path}/{_META}/{_LOG}"]
+
+
+def _import_device(device: Device, plan: Plan) -> None:
     if device.name == _META:
         _import_log(device, plan)
     elif device.name == _USER:
@@ -201,7 +277,7 @@ def _import_device(device: Device, plan: _Plan) -> None:
             _import_streams_and_fields(device, plan)
 
 
-def _import_streams_and_fields(device: Device, plan: _Plan) -> None:
+def _import_streams_and_fields(device: Device, plan: Plan) -> None:
     complete: list[ConnectorObject] = []
     with _deleted_on_failure(complete):
         for child in plan.children:
@@ -211,7 +287,7 @@ def _import_streams_and_fields(device: Device, plan: _Plan) -> None:
         _set_what_differs(device, plan)
 
 
-def _import_stream(stream: Stream, plan: _Plan) -> None:
+def _import_stream(stream: Stream, plan: Plan) -> None:
     with _created(stream):
         stream.create()  # data that was stored under an earlier schema may not fit the present one
     with _deleted_on_failure([stream]):
@@ -223,20 +299,27 @@ def _import_stream(stream: Stream, plan: _Plan) -> None:
         _set_what_differs(stream, plan)
 
 
-def _set_what_differs(thing: ConnectorObject, plan: _Plan) -> None:
+def _set_what_differs(thing: ConnectorObject, plan: Plan) -> None:
     known = thing.data
     changes = {key: value for key, value in plan.fields.items() if known.get(key) != value}
     if changes:
         thing.set(changes)
 
 
-def _import_log(meta: Device, plan: _Plan) -> None:
+def _import_log(meta: Device, plan: Plan) -> None:
     """The server keeps the log of what happens to a user; only its administrator adds what happened elsewhere."""
     if meta._session.who != ROOT:
         return
     for child in plan.children:
         if child.name == _LOG:
-            meta[_LOG].insert_array(_datapoints(child.folder / "data.json"), merge=True)
+            # What an attempt before has brought in is there already.
+            there = {_event(point) for point in meta[_LOG].iter()}
+            points = _datapoints(child.folder / "data.json")
+            meta[_LOG].insert_array((point for point in points if _event(point) not in there), merge=True)
+
+
+def _event(point: Point) -> tuple[float, str]:
+    return point["t"], json.dumps(point.get("d"), sort_keys=True)
 
 
 def _writer(stream: Stream) -> Session:
@@ -275,7 +358,20 @@ def _deleted_on_failure(things: Iterable[ConnectorObject]) -> Iterator[None]:
         raise
 
 
-def _plan(folder: Path, file: str, *below: str) -> _Plan:
+def _plans(folder: Path, file: str, *below: str) -> list[Plan]:
+    """Read what each folder in *folder* holds. No two of them are of the same name."""
+    plans: dict[str, Plan] = {}
+    for child in _folders(folder):
+        plan = _plan(child, file, *below)
+        twin = plans.setdefault(plan.name, plan)
+        if twin is not plan:
+            raise InvalidValue(
+                f"{twin.folder / file} and {child / file} both have the name '{plan.name}': remove one of them"
+            )
+    return list(plans.values())
+
+
+def _plan(folder: Path, file: str, *below: str) -> Plan:
     """Read what *folder* holds, without the data. Nothing has been sent if that fails."""
     path = folder / file
     fields = _read_json(path)
@@ -285,8 +381,8 @@ def _plan(folder: Path, file: str, *below: str) -> _Plan:
     check_name(name, f"name in {path}")
     if not below and not (folder / "data.json").is_file():
         raise FileNotFoundError(f"{folder / 'data.json'} is missing")
-    children = [_plan(child, *below) for child in _folders(folder)] if below else []
-    return _Plan(folder, name, fields, children)
+    children = _plans(folder, *below) if below else []
+    return Plan(folder, name, fields, children)
 
 
 def _folders(folder: Path) -> list[Path]:
