@@ -297,10 +297,18 @@ class StoreError(ConnectorDBError):
 
 
 class StoreBusy(StoreError):
-    """The disk or the database cannot take it now; the same request may succeed later."""
+    """The disk or the database cannot take it now; the same request may succeed later.
+
+    Attributes:
+        reason: Why, in a few words that may be told to anybody.
+    """
 
     type = "store_busy"
     retryable = True
+
+    def __init__(self, msg: str, reason: str = "the disk is busy") -> None:
+        super().__init__(msg)
+        self.reason = reason
 
 
 class FolderError(ConnectorDBError):

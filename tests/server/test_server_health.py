@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from connectordb import __version__
+from connectordb.errors import StoreError
+from connectordb.store._errors import translate
 from connectordb.store.sqlite import SQLiteStore
 
 
@@ -40,6 +45,51 @@ def test_not_ready_and_503_for_others_while_shutting_down(make_live: Callable[..
     assert live.client()("GET", "//readyz").status == 503
     answer = live.client()("GET", "/?q=this")
     assert (answer.status, answer.headers["connection"]) == (503, "close")
+
+
+def refuse_writes(monkeypatch: pytest.MonkeyPatch, error: StoreError) -> None:
+    def submit(*args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_exception(error)
+        return future
+
+    monkeypatch.setattr(SQLiteStore, "submit", submit)
+
+
+def test_full_disk_is_told_to_whoever_asks_and_to_the_balancer(
+    make_live: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    live = make_live()
+    client = live.client()
+    data = "/crud/test/user/s/data"
+    client("POST", "/crud/test/user/s", {})
+    full = translate(apsw.FullError(), Path("/secret/db"))
+    with monkeypatch.context() as patched:
+        refuse_writes(patched, full)
+        answer = client("POST", data, [{"d": 1}])
+        assert (answer.status, answer.json()["error"]) == (503, "unavailable")
+        assert "the disk is full" in answer.text and "secret" not in answer.text
+        answer = client("POST", data, [{"d": 1}], auth=("", live.folder.admin_key))
+        assert str(full) in answer.json()["msg"]
+    assert "/secret/db" in capfd.readouterr().err
+    answer = client("GET", "//readyz", auth=None)
+    assert answer.status == 503 and "the disk is full" in answer.text and "secret" not in answer.text
+    assert client("GET", "//healthz", auth=None).status == 200
+    assert client("POST", data, [{"d": 1}]).status == 200
+    assert client("GET", "//readyz", auth=None).status == 200
+
+
+def test_failed_write_does_not_count_for_ever(
+    make_live: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    client = make_live().client()
+    refuse_writes(monkeypatch, StoreError("/secret is broken"))
+    answer = client("POST", "/crud/test/user/s", {})
+    assert answer.status == 503 and "secret" not in answer.text
+    answer = client("GET", "//readyz", auth=None)
+    assert answer.status == 503 and "secret" not in answer.text
+    monkeypatch.setattr("connectordb.server.health.WRITE_FAILURE_S", 0.0)
+    assert client("GET", "//readyz", auth=None).status == 200
 
 
 def test_version(client: Any) -> None:

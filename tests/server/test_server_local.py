@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +19,9 @@ from connectordb.block import Block
 from connectordb.core import Core
 from connectordb.core.folder import Folder
 from connectordb.datapoint import Datapoint
-from connectordb.errors import Closed, FolderError, TimedOut
+from connectordb.errors import Closed, FolderError, StoreBusy, StoreError, TimedOut
 from connectordb.server.local import LocalTransport, open_local
+from connectordb.store._data import View
 
 API = "/api/v1"
 
@@ -216,3 +220,120 @@ def test_nothing_of_the_requests_is_shown(local: Any, capfd: pytest.CaptureFixtu
     ask(transport, apikey, "GET", "/?q=this")
     transport.request("GET", API + "/nosuch", headers={}, body=None, timeout_s=10)
     assert capfd.readouterr() == ("", "")
+
+
+def test_failure_is_told_to_the_caller_and_not_to_standard_error(
+    local: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    transport, apikey = local
+    errors = iter(
+        [StoreBusy("the disk that holds /home/x/db is full"), StoreError("/x is damaged"), RuntimeError("odd")]
+    )
+
+    async def broken(*args: Any, **kwargs: Any) -> None:
+        raise next(errors)
+
+    monkeypatch.setattr(Core, "insert", broken)
+    target = API + "/crud/alice/user/s/data"
+    for status, told in ((503, "the disk that holds /home/x/db is full"), (503, "/x is damaged"), (500, "odd")):
+        reply = transport.request("POST", target, headers=headers(apikey), body=b"[]", timeout_s=10)
+        assert reply.status == status
+        assert told in json.loads(reply.body)["msg"]
+        assert told in caplog.text  # for those who listen
+    capfd.readouterr()
+
+
+def test_log_of_the_server_is_not_shown(tmp_path: Path) -> None:
+    code = (
+        "import sys; from connectordb.core import Core; from connectordb.server.local import open_local\n"
+        "transport, key = open_local(sys.argv[1], user='alice'); Core.read_user = None\n"
+        "reply = transport.request('GET', '/api/v1/crud/alice', headers={}, body=None, timeout_s=10)\n"
+        "assert reply.status == 500 and b'NoneType' in reply.body, reply.body"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "db")], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_forked_process_is_told_that_it_cannot_use_the_database(tmp_path: Path) -> None:
+    code = """
+import os, sys, threading
+from connectordb.errors import Closed, FolderError
+from connectordb.server.local import LocalTransport, open_local
+
+transport, key = open_local(sys.argv[1], user="alice")
+ask = lambda: transport.request("GET", "/healthz", headers={}, body=None, timeout_s=10)
+assert ask().status == 200
+with transport.stream("GET", "/healthz", headers={}, body=None, timeout_s=10) as reply:
+    # As another thread might do at this moment.
+    type(transport._server)._lock.acquire()
+    child = os.fork()
+    if child:
+        type(transport._server)._lock.release()
+    else:
+        for use in (ask, lambda: list(reply.iter_bytes()), lambda: transport.apikey("alice")):
+            try:
+                use()
+            except Closed as e:
+                assert str(os.getppid()) in str(e) and "forked" in str(e), e
+            else:
+                raise AssertionError
+        try:
+            LocalTransport(sys.argv[1])
+        except FolderError as e:
+            assert str(os.getppid()) in str(e), e
+        else:
+            raise AssertionError
+if not child:
+    transport.close()
+    sys.exit(7)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+assert ask().status == 200
+transport.close()
+LocalTransport(sys.argv[1]).close()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "db")], capture_output=True, text=True, timeout=30
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_nothing_is_left_running_after_a_read_that_fails_or_is_left(
+    local: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport, apikey = local
+    for start in range(1, 40_001, 20_000):
+        points = [{"t": t, "d": t} for t in range(start, start + 20_000)]
+        ask(transport, apikey, "POST", "/crud/alice/user/s/data", points)
+    target = API + "/crud/alice/user/s/data?i1=0"
+
+    async def running() -> int:
+        mine = asyncio.current_task()
+        return sum(task is not mine for task in asyncio.all_tasks())
+
+    def left() -> int:
+        deadline = time.monotonic() + 5
+        n: int = transport._submit(running()).result(10)
+        while n and time.monotonic() < deadline:
+            time.sleep(0.01)
+            n = transport._submit(running()).result(10)
+        return n
+
+    with transport.stream("GET", target, headers=headers(apikey), body=None, timeout_s=10) as reply:
+        next(reply.iter_bytes())
+    assert left() == 0
+    page = View.page
+
+    def failing(self: View, i: int, stop: int) -> Any:
+        if i > 30_000:
+            raise StoreError("broken")
+        return page(self, i, stop)
+
+    monkeypatch.setattr(View, "page", failing)
+    with pytest.raises(Closed):
+        transport.request("GET", target, headers=headers(apikey), body=None, timeout_s=10)
+    assert left() == 0
+    monkeypatch.undo()
+    assert len(ask(transport, apikey, "GET", "/crud/alice/user/s/data?i1=0")) == 40_000

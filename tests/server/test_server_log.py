@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -11,7 +12,11 @@ from typing import Any
 
 import pytest
 
+from connectordb.core import NOBODY
+from connectordb.errors import RequestError
 from connectordb.server.log import forward_logging, make_log
+from connectordb.server.params import parse_query
+from connectordb.server.request import Request, asked_for
 
 
 @pytest.fixture
@@ -50,7 +55,14 @@ def test_no_secret_is_logged(lines: Any) -> None:
     def use(client: Any, live: Any) -> None:
         key = client("POST", "/crud/test/d", {}).json()["apikey"]
         keys.append(key)
-        for query in (f"q=this&apikey={key}", f"%61pikey={key}&q=this", f"apikey={key}&q=this", f"apikey={key}"):
+        for query in (
+            f"q=this&APIKEY={key}",
+            f"q=this;apikey={key}",
+            f"q=this&apikey={key}",
+            f"%61pikey={key}&q=this",
+            f"apikey={key}&q=this",
+            f"apikey={key}",
+        ):
             client("GET", f"/?{query}", auth=None)
         client("PUT", "/crud/test", {"password": "anothersecret"})
         client("GET", "/login", auth=("test", "anothersecret"))
@@ -59,6 +71,35 @@ def test_no_secret_is_logged(lines: Any) -> None:
     assert "q=this" in logged
     assert keys[0] not in logged and "anothersecret" not in logged and "apikey" not in logged
     assert "Basic" not in logged and "connectordb-session" not in logged
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/?q=this&APIKEY={}",
+        "/?q=this;apikey={}",
+        "/?q=this%3BApiKey%3D{}",
+        "/?q=this%253B%2561pikey%253D{}",
+        "/?q=this&%2561pikey={}",
+        "/?q=this&api_key={}",
+        "/?q=this&token={}",
+        "/?{}",
+        "/?q=this&apikey={}&apikey={}",
+        "/&apikey={}",
+        "/crud/test%3FAPIkey={}",
+        "/nosuch?token={}",
+    ],
+)
+def test_key_under_a_wrong_name_is_not_logged(target: str) -> None:
+    target = "/api/v1" + target.replace("{}", "SECRET")
+    path, _, query = target.partition("?")
+    scope = {"method": "GET", "headers": [], "raw_path": path.encode(), "query_string": query.encode()}
+    request = Request(scope, None, NOBODY, 0)  # type: ignore[arg-type]
+    with contextlib.suppress(RequestError):
+        request.params = parse_query(query.encode(), {"q", "apikey"})
+    asked = asked_for(request)
+    assert "SECRET" not in str(asked)
+    assert ("query" in asked) == bool(query)
 
 
 def test_lines_can_be_switched_off(lines: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -119,11 +120,135 @@ def test_http_1_0_and_connection_close(live: Any) -> None:
         assert b"connection: close" in answer
 
 
-def test_upgrade_to_a_websocket_is_refused_in_our_form(live: Any) -> None:
-    answer = live.raw(
+class Answers:
+    """What comes back on a connection, one answer after the other."""
+
+    def __init__(self, s: socket.socket) -> None:
+        self._s = s
+        self._data = b""
+
+    def next(self) -> tuple[int, bytes]:
+        head = self._until(lambda: self._data.find(b"\r\n\r\n") + 4 if b"\r\n\r\n" in self._data else None)
+        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        return int(head[9:12]), self._until(lambda: length if len(self._data) >= length else None)
+
+    def _until(self, end: Callable[[], int | None]) -> bytes:
+        while (n := end()) is None:
+            part = self._s.recv(65536)
+            assert part, self._data
+            self._data += part
+        taken, self._data = self._data[:n], self._data[n:]
+        return taken
+
+
+@pytest.fixture
+def connected(live: Any) -> Iterator[tuple[socket.socket, Answers]]:
+    with socket.create_connection(("127.0.0.1", live.port), timeout=5) as s:
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        yield s, Answers(s)
+
+
+def test_upgrade_to_a_websocket_is_refused_in_our_form(connected: tuple[socket.socket, Answers]) -> None:
+    s, answers = connected
+    s.sendall(
         b"GET /api/v1/websocket HTTP/1.1\r\n" + AUTH + b"Upgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-        timeout=5,
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     )
-    assert answer.startswith(b"HTTP/1.1 501 ")
-    assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"] == "unsupported"
+    status, body = answers.next()
+    assert (status, json.loads(body)["error"]) == (501, "unsupported")
+
+
+_POINTS = b'[{"t":1,"d":1},{"t":2,"d":2}]'
+
+
+@pytest.mark.parametrize("name", [b"h2c", b"websocket", b"TLS/1.0"])
+@pytest.mark.parametrize(
+    ("framing", "body"),
+    [
+        (b"Content-Length: %d" % len(_POINTS), _POINTS),
+        (b"Transfer-Encoding: chunked", b"%x\r\n%b\r\n0\r\n\r\n" % (len(_POINTS), _POINTS)),
+    ],
+    ids=["length", "chunked"],
+)
+@pytest.mark.parametrize("split", ["none", "body", "middle", "bytes"])
+def test_wish_for_another_protocol_is_ignored(
+    live: Any, connected: tuple[socket.socket, Answers], name: bytes, framing: bytes, body: bytes, split: str
+) -> None:
+    s, answers = connected
+    client = live.client()
+    client("POST", "/crud/test/user/up", {})
+    upgrade = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: " + name + b"\r\nHTTP2-Settings: AAMAAABk\r\n"
+    head = b"POST /api/v1/crud/test/user/up/data HTTP/1.1\r\n" + AUTH + upgrade + framing + b"\r\n\r\n"
+    follows = b"GET /api/v1/crud/test/user/up/data?q=length HTTP/1.1\r\n" + AUTH + upgrade + b"\r\n"
+    match split:
+        case "none":
+            parts = [head + body + follows]
+        case "body":
+            parts = [head, body + follows]
+        case "middle":
+            parts = [head + body[:10], body[10:], follows[:50], follows[50:]]
+        case _:
+            whole = head + body + follows
+            parts = [whole[i : i + 1] for i in range(len(whole))]
+    for part in parts:
+        s.sendall(part)
+        time.sleep(0.001 if split == "bytes" else 0.02)
+    assert [answers.next(), answers.next()] == [(200, b"ok"), (200, b"2")]
+    client("DELETE", "/crud/test/user/up")
+
+
+def test_connect_is_refused(live: Any) -> None:
+    for target in (b"example.org:80", b"/"):
+        answer = live.raw(b"CONNECT " + target + b" HTTP/1.1\r\n" + AUTH + b"\r\nxyz")
+        assert answer.startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize("size", [66_000, 100_000, 200_000, 2_000_000])
+@pytest.mark.parametrize("name", [b"X-A: ", b"Upgrade: h2c\r\nConnection: Upgrade\r\nX-A: "])
+def test_headers_that_are_too_large_are_refused_with_an_answer(live: Any, size: int, name: bytes) -> None:
+    many = b"".join(b"X-%d: %b\r\n" % (i, b"a" * 1000) for i in range(size // 1000))
+    for headers in (name + b"a" * size + b"\r\n", many):
+        request = b"GET /healthz HTTP/1.1\r\n" + AUTH + headers + b"\r\n"
+        started = time.monotonic()
+        answer = live.raw(request)
+        assert answer.startswith(b"HTTP/1.1 431 ")
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == 431
+        assert time.monotonic() - started < 1.5  # who waits for the end does not wait for the server's patience
+
+
+def test_headers_that_are_not_too_large_are_taken(connected: tuple[socket.socket, Answers]) -> None:
+    s, answers = connected
+    request = b"GET /healthz HTTP/1.1\r\n" + AUTH + b"X-A: " + b"a" * 65_000 + b"\r\n\r\n"
+    s.sendall(request * 5)
+    assert [answers.next() for _ in range(5)] == [(200, b"ok")] * 5
+
+
+def test_connection_of_who_was_refused_ends(live: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connectordb.server.protocol.LINGER_S", 0.3)
+    with socket.create_connection(("127.0.0.1", live.port), timeout=5) as s:
+        s.sendall(b"nonsense\r\n\r\n")
+        assert receive_all(s).startswith(b"HTTP/1.1 400 ")
+        with pytest.raises(OSError):
+            for _ in range(40):
+                s.sendall(b"more")
+                time.sleep(0.05)
+
+
+def test_what_was_asked_before_is_answered_before_the_refusal(live: Any) -> None:
+    client = live.client()
+    client("POST", "/crud/test/user/before", {})
+    insert = (
+        b"POST /api/v1/crud/test/user/before/data HTTP/1.1\r\n" + AUTH + b"Content-Length: 9\r\n\r\n" + b'[{"d":1}]'
+    )
+    answer = live.raw(insert * 2 + b"nonsense\r\n\r\n")
+    assert [part[:3] for part in answer.split(b"HTTP/1.1 ")[1:]] == [b"200", b"200", b"400"]
+    assert client("GET", "/crud/test/user/before/data?q=length").text == "2"
+
+
+def test_body_that_nobody_reads_does_not_count_as_headers(connected: tuple[socket.socket, Answers]) -> None:
+    s, answers = connected
+    body = b"x" * 500_000
+    s.sendall(b"POST /api/v1/nosuch HTTP/1.1\r\n" + AUTH + b"Content-Length: %d\r\n\r\n" % len(body))
+    assert answers.next()[0] == 404
+    s.sendall(body + b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert answers.next() == (200, b"ok")

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any
 
 from ..core import NOBODY
-from ..errors import RequestError, ServerError, StoreError, TooLarge, Unavailable
+from ..errors import RequestError, ServerError, StoreBusy, StoreError, TooLarge, Unavailable
 from .asgi import Receive, Scope, Send
 from .auth import authenticate
-from .log import make_log
+from .log import LibraryLog
 from .params import parse_query
 from .reply import Header, Reply, error_reply
-from .request import ClientGone, Request, asked_for
+from .request import SAFE_METHODS, ClientGone, Request, asked_for
 from .routes import ROUTES
 from .routing import Found, Route, Router
 from .state import State
@@ -54,9 +54,10 @@ def create_app(core: Core, *, version: str, log: Any = None) -> App:
     Args:
         core: The rules, on an open store.
         version: Of the server.
-        log: A structlog logger; ``None``: failures go to standard error, and nothing else goes anywhere.
+        log: A structlog logger; ``None``: failures go to the logger ``connectordb.server`` of `logging`, and nothing
+            else goes anywhere.
     """
-    return App(core, version, make_log("error") if log is None else log)
+    return App(core, version, LibraryLog() if log is None else log)
 
 
 class App:
@@ -109,13 +110,15 @@ class App:
                     sent = await self._send_and_linger(request, reply, send)
             except StoreError as e:
                 state.log.error("store_error", ref=request.ref, error=str(e))
-                error = Unavailable("the database could not carry this out, and nothing of it was stored")
-                reply = error_reply(error, request.ref)
+                reply = error_reply(self._store_failed(request, e), request.ref)
             except ClientGone:
                 pass
-            except Exception:
+            except Exception as e:
                 state.log.error("failed", ref=request.ref, traceback=traceback.format_exc())
-                reply = error_reply(ServerError("the server failed; its log tells more under this ref"), request.ref)
+                told = "the server failed; its log tells more under this ref"
+                if request.local:
+                    told = f"this failed, and should not have: {e!r}"
+                reply = error_reply(ServerError(told), request.ref)
             if reply is not None and not sent:
                 sent = await self._send(request, reply, send)
         finally:
@@ -134,6 +137,19 @@ class App:
                     ms=round(took_s * 1000, 2),
                     bytes=max(0, sent),
                 )
+
+    def _store_failed(self, request: Request, error: StoreError) -> Unavailable:
+        """Take note of *error*, and return what to tell about it."""
+        told = "the database could not carry this out, and nothing of it was stored"
+        reason = ""
+        if isinstance(error, StoreBusy):  # no secret, unlike where on the disk the database lies
+            reason = error.reason
+        if request.method not in SAFE_METHODS:
+            self.state.write_failure = reason or "the log of the server tells why"
+            self.state.write_failed = monotonic()
+        if request.actor.is_root or request.local:
+            reason = str(error)
+        return Unavailable(f"{told}: {reason}" if reason else told)
 
     async def _send(self, request: Request, reply: Reply, send: Send) -> int:
         """Send *reply* and return the length of its body; -1 if it was cut off."""

@@ -52,6 +52,8 @@ async def insert(state: State, request: Request) -> Reply:
     )
     if not report.repeated:
         state.metrics.points_inserted += report.stored
+        if report.stored:
+            state.write_failure = None
     return json_reply(report) if verdicts else text_reply("ok")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from importlib.resources import files
 
 from ..errors import ConnectorDBError, NotFound, PermissionDenied, Unavailable, Unsupported
@@ -24,6 +25,8 @@ __all__ = [
 ]
 
 STORE_PATIENCE_S = 2.0
+WRITE_FAILURE_S = 30.0
+"""How long a failed write counts, if no other one comes: where nobody sends any, none can show that it is over."""
 DOCS_PATH = "/api/v1/docs"
 
 _STATIC = {
@@ -44,9 +47,11 @@ async def alive(state: State, request: Request) -> Reply:
 
 
 async def ready(state: State, request: Request) -> Reply:
-    """The server takes requests, and its store answers."""
+    """The server takes requests, its store answers, and the last write was not refused by the disk."""
     if state.draining:
         raise Unavailable("the server is shutting down")
+    if state.write_failure is not None and time.monotonic() < state.write_failed + WRITE_FAILURE_S:
+        raise Unavailable(f"the database cannot be written: {state.write_failure}")
     try:
         async with asyncio.timeout(STORE_PATIENCE_S):
             await asyncio.to_thread(state.core.store.counts)

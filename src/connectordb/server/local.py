@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import getpass
+import os
 import re
 import secrets
 import threading
@@ -41,6 +42,9 @@ class _LocalServer:
 
     Whoever opens the same folder again in this process shares it: the folder's lock is the process's. A process that
     ends without closing it loses nothing: what was acknowledged is on disk, and the lock goes with the process.
+
+    A process that this one forks has no thread that runs the loop, and no right to the database: there nothing
+    works, and closing leaves the database alone.
     """
 
     _all: dict[Path, _LocalServer] = {}  # noqa: RUF012 - shared on purpose
@@ -49,6 +53,7 @@ class _LocalServer:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.users = 1
+        self.pid = os.getpid()
         self.closed = False
         self.folder = Folder.open(path)
         try:
@@ -73,8 +78,21 @@ class _LocalServer:
             server = cls._all[path] = cls(path)
             return server
 
+    @property
+    def forked(self) -> bool:
+        """Whether this process is not the one that opened the database."""
+        return os.getpid() != self.pid
+
+    @classmethod
+    def forget(cls) -> None:
+        """In a process that was forked: begin anew. The lock may have been taken by a thread that is not here."""
+        cls._all = {}
+        cls._lock = threading.Lock()
+
     def release(self) -> None:
         """Give the server back; the last one closes the database."""
+        if self.forked:
+            return
         with self._lock:
             self.users -= 1
             if self.users == 0:
@@ -82,6 +100,12 @@ class _LocalServer:
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Run *work* on the event loop."""
+        if self.forked:
+            work.close()
+            raise Closed(
+                f"process {self.pid} has opened the database {self.path}, and this is another one, forked from it: "
+                "a database can only be used by the process that opened it; to share it, run a server"
+            )
         if self.closed:
             work.close()
             raise Closed("this database has been closed")
@@ -109,6 +133,10 @@ class _LocalServer:
             await asyncio.gather(*pending, return_exceptions=True)
         await self.core.close()
         await asyncio.get_running_loop().shutdown_default_executor()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_LocalServer.forget)
 
 
 class LocalTransport:
@@ -148,9 +176,10 @@ class LocalTransport:
             _result(self._submit(exchange.started()), timeout_s)
             yield _LocalReply(self, exchange, timeout_s)
         finally:
-            running.cancel()
-            with contextlib.suppress(BaseException):
-                running.result(CLOSE_PATIENCE_S)
+            if not self._server.forked:
+                running.cancel()
+                with contextlib.suppress(BaseException):
+                    running.result(CLOSE_PATIENCE_S)
 
     def close(self) -> None:
         """See `Transport.close`. May be called twice."""

@@ -20,7 +20,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
-__all__ = ["forward_logging", "make_log"]
+__all__ = ["LibraryLog", "forward_logging", "make_log"]
 
 STDERR = 2
 DELAY_S = 0.1
@@ -65,6 +65,29 @@ class _LineLogger:
             os.write(STDERR, b"".join(lines))
         except OSError:  # a full disk, or nobody reads any more: there is nobody to tell
             pass
+
+
+class LibraryLog:
+    """Has the methods of a structlog logger that are used here, and leaves everything to `logging`.
+
+    For local mode, where the process belongs to somebody else: unless that one asks for them, nobody sees the lines.
+    """
+
+    def __init__(self) -> None:
+        logging.getLogger("connectordb").addHandler(logging.NullHandler())  # else they go to standard error
+        self._logger = logging.getLogger("connectordb.server")
+
+    def is_enabled_for(self, level: int) -> bool:
+        """Whether lines of *level* are wanted. Those of single requests never are."""
+        return level > logging.INFO
+
+    def warning(self, event: str, **details: Any) -> None:
+        """Log *event*."""
+        self._logger.warning("%s: %s", event, details)
+
+    def error(self, event: str, **details: Any) -> None:
+        """Log *event*."""
+        self._logger.error("%s: %s", event, details)
 
 
 def make_log(level: str) -> Any:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 from http import HTTPStatus
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ..errors import Invalid, RequestError
+from .app import LINGER_BYTES, LINGER_S
 from .reply import error_reply
 from .request import new_ref
 
@@ -27,10 +29,15 @@ _CONTINUE = b"HTTP/1.1 100 "
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """One connection."""
+    """One connection.
+
+    A request that is refused here is answered when those before it are, and nothing that follows it is looked at.
+    """
 
     _head_bytes = 0
     _head_timer: asyncio.TimerHandle | None = None
+    _in_body = False
+    _refusal = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request."""
@@ -44,33 +51,77 @@ class HttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what has come; bound what comes before the headers are complete."""
-        before = self.cycle
-        super().data_received(data)
-        if self.cycle is not before or (before is not None and not before.response_complete):
-            if self._head_timer is not None:
-                self._head_ended()
+        if self._refusal:
+            self._head_bytes += len(data)
+            if self._head_bytes > LINGER_BYTES:
+                self.transport.close()
             return
-        self._head_bytes += len(data)
+        before = self.cycle
+        if not self._in_body:
+            self._head_bytes += len(data)
+        self._unset_keepalive_if_required()
+        self._parse(data)
+        if self._refusal:
+            return
         if self.transport.is_closing():
             self._head_ended()
         elif self._head_bytes > HEAD_BYTES_MAX:
-            self._refuse(RequestError(f"the headers are longer than {HEAD_BYTES_MAX} bytes", status=431))
+            self._refuse(_head_too_long())
+        elif self.cycle is not before or (before is not None and not before.response_complete):
+            if self._head_timer is not None:
+                self._head_timer.cancel()
+                self._head_timer = None
         elif self._head_timer is None:
             self._head_timer = self.loop.call_later(HEAD_S, self._head_late)
 
     def on_headers_complete(self) -> None:
-        """Begin to answer."""
+        """Begin to answer, unless the client asks for another protocol: see `_parse`."""
+        self._head_bytes = 0
+        # Line ends and the like count too: they have come over the wire.
+        if len(self.url) + sum([len(name) + len(value) + 4 for name, value in self.headers]) > HEAD_BYTES_MAX:
+            raise _head_too_long()
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise Invalid("this server is no proxy")
+            return
+        self._in_body = True
         super().on_headers_complete()
         cycle = self.cycle
         cycle.transport = _JoiningTransport(self.transport, self.loop)  # type: ignore[assignment]
 
-    def _unsupported_upgrade_warning(self) -> None:
-        """Answer a request for another protocol in this one; its parser takes nothing more afterwards."""
-        self.cycle.keep_alive = False
+    def on_message_complete(self) -> None:
+        """Wait for the next request."""
+        if self._in_body:
+            self._in_body = False
+            self._head_bytes = 0
+            super().on_message_complete()
 
-    def send_400_response(self, msg: str) -> None:
-        """Tell that this is no HTTP."""
-        self._refuse(Invalid("this is no valid HTTP request"))
+    def on_response_complete(self) -> None:
+        """Go on to the next request, which may be one to be refused."""
+        super().on_response_complete()
+        if self._refusal and self.cycle.response_complete and not self.transport.is_closing():
+            self._send_refusal()
+
+    def _parse(self, data: bytes) -> None:
+        while True:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as e:
+                # No other protocol is spoken here, so the wish for one is ignored. The parser takes the headers for
+                # the end of the request all the same: it gets them again, without the wish.
+                data = self._head_without_upgrade() + data[e.args[0] :]
+            except httptools.HttpParserError as e:
+                reason = e.__context__
+                self._refuse(reason if isinstance(reason, RequestError) else Invalid("this is no valid HTTP request"))
+                return
+            else:
+                return
+
+    def _head_without_upgrade(self) -> bytes:
+        version = self.parser.get_http_version().encode()
+        lines = [self.parser.get_method() + b" " + self.url + b" HTTP/" + version]
+        lines += [name + b": " + value for name, value in self.headers if name != b"upgrade"]
+        return b"\r\n".join(lines) + b"\r\n\r\n"
 
     def _head_late(self) -> None:
         if not self._head_bytes:
@@ -92,8 +143,31 @@ class HttpProtocol(HttpToolsProtocol):
             "cache-control: no-store, must-revalidate\r\nconnection: close\r\n\r\n"
         )
         self._head_ended()
-        self.transport.write(head.encode() + reply.body)
-        self.transport.close()
+        self._refusal = head.encode() + reply.body
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            self._send_refusal()
+        elif self._in_body:
+            cycle.disconnected = True
+            cycle.message_event.set()
+            if cycle.response_started or self.pipeline:
+                self.transport.close()  # something has been said already, or is to be said to another request
+            else:
+                self._send_refusal()
+
+    def _send_refusal(self) -> None:
+        """Send it, and close the connection a little later: closing at once could make the client lose the answer."""
+        self._head_ended()
+        self._unset_keepalive_if_required()
+        self.transport.write(self._refusal)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.flow.resume_reading()
+        self._head_timer = self.loop.call_later(LINGER_S, self.transport.close)
+
+
+def _head_too_long() -> RequestError:
+    return RequestError(f"the headers are longer than {HEAD_BYTES_MAX} bytes", status=431)
 
 
 class _JoiningTransport:

@@ -26,6 +26,8 @@ JSON_ERRORS = (msgspec.MsgspecError, UnicodeError, RecursionError)
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 BODY_PAUSE_S = 60.0
 """How long a client may pause in the middle of a body."""
+_UNTOLD = "(left out)"
+"""Stands in the log for what may hold a secret."""
 
 
 class ClientGone(Exception):
@@ -66,6 +68,11 @@ class Request:
         """Address that the request comes from."""
         client = self.scope.get("client")
         return client[0] if client else "local"
+
+    @property
+    def local(self) -> bool:
+        """Whether this comes from the same process: in local mode."""
+        return self.scope.get("client") is None
 
     @property
     def base_url(self) -> str:
@@ -179,16 +186,29 @@ def new_ref() -> str:
 
 
 def asked_for(request: Request) -> dict[str, Any]:
-    """Return path and query for the log, without the API key that may stand in the query."""
+    """Return path and query for the log, without an API key that may stand in them.
+
+    A key is most likely to stand under another name than the right one, or in the path, in a request that was not
+    understood: of such a request only what cannot be a key is told.
+    """
     scope = request.scope
-    asked: dict[str, Any] = {"path": scope["raw_path"].decode("latin-1")}
+    path: bytes = scope["raw_path"]
+    asked: dict[str, Any] = {"path": _UNTOLD if b"apikey=" in _plain(path) else path.decode("latin-1")}
     query: bytes = scope["query_string"]
     if query:
         if b"key" in query.lower() or b"%" in query:
-            from urllib.parse import unquote_to_bytes
-
-            query = b"&".join(
-                part for part in query.split(b"&") if unquote_to_bytes(part.partition(b"=")[0]) != b"apikey"
-            )
-        asked["query"] = query.decode("latin-1")
+            query = b"&".join(part for part in query.split(b"&") if _plain(part.partition(b"=")[0]) != b"apikey")
+        told = bool(request.params) and b"apikey" not in _plain(query)
+        asked["query"] = query.decode("latin-1") if told else _UNTOLD
     return asked
+
+
+def _plain(text: bytes) -> bytes:
+    """Return *text* in lower case and without percent-encoding, also where that was applied two or three times."""
+    for _ in range(3):
+        if b"%" not in text:
+            break
+        from urllib.parse import unquote_to_bytes
+
+        text = unquote_to_bytes(text)
+    return text.lower()

@@ -20,7 +20,9 @@ class State:
         version: Of this server, as ``meta/version`` tells it.
         metrics: What ``/metrics`` tells.
         draining: The server is shutting down: what it has accepted is finished, all else is refused.
-        log: A structlog logger.
+        log: A structlog logger, or what can be used like one.
+        write_failure: Why the last write could not be stored; ``None``: it could.
+        write_failed: When that was, as `time.monotonic` counts.
     """
 
     def __init__(self, core: Core, version: str, log: Any) -> None:
@@ -29,3 +31,5 @@ class State:
         self.metrics = Metrics()
         self.draining = False
         self.log = log
+        self.write_failure: str | None = None
+        self.write_failed = 0.0

@@ -15,13 +15,13 @@ def translate(error: apsw.Error, path: Path) -> StoreError:
     """Return what *error*, which SQLite raised on the database at *path*, means to a user."""
     match error:
         case apsw.FullError():
-            return StoreBusy(f"the disk that holds {path} is full: free some space, then try again")
+            return StoreBusy(f"the disk that holds {path} is full: free some space, then try again", "the disk is full")
         case apsw.BusyError() | apsw.LockedError():
-            return StoreBusy(f"another process keeps {path} locked")
+            return StoreBusy(f"another process keeps {path} locked", "the database is locked")
         case apsw.NoMemError():
-            return StoreBusy(f"there is no memory left to work on {path}")
+            return StoreBusy(f"there is no memory left to work on {path}", "there is no memory left")
         case apsw.IOError():
-            return StoreBusy(f"the disk failed while {path} was read or written: {error}")
+            return StoreBusy(f"the disk failed while {path} was read or written: {error}", "the disk failed")
         case apsw.NotADBError():
             return StoreError(f"{path} is no SQLite database")
         case apsw.CorruptError():

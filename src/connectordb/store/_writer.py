@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import threading
 import time
@@ -190,6 +191,6 @@ class Writer:
 
 def _copy(error: BaseException) -> ConnectorDBError:
     """Return an error for one of several futures: one that is raised by all would collect all their tracebacks."""
-    copy = type(error)(str(error)) if isinstance(error, StoreError) else StoreError(f"the writer failed: {error!r}")
-    copy.__cause__ = error
-    return copy
+    own = copy.copy(error) if isinstance(error, StoreError) else StoreError(f"the writer failed: {error!r}")
+    own.__cause__ = error
+    return own
