@@ -26,7 +26,6 @@ BUSY_TIMEOUT_MS = 60_000
 """How long to wait for another process that is writing to the spool. Its transactions take milliseconds."""
 
 _INSERT = "INSERT INTO rows (stream, t, d) VALUES (?, ?, ?)"
-_MAGIC = b"SQLite format 3\0"
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -101,10 +100,11 @@ class Spool:
         self._bytes_max = bytes_max
         self._lock = threading.RLock()
         self._closed = True
+        self._in_block = False
         self._synchronous = synchronous
         if create:
             _make_private(path)
-        _check_header(path)
+        _check_size(path)
         with _gate:
             _living.add(self)
             self._lock.acquire()
@@ -128,6 +128,7 @@ class Spool:
                 connection.close()
                 raise
         self._connection = connection
+        self._opened_inode = _inode(self.path)
         self._execute: Callable[..., Any] = connection.execute
         self._closed = False
 
@@ -140,6 +141,8 @@ class Spool:
         """
         try:
             with self._lock:
+                if self._connection.in_transaction:
+                    self._leave_transaction()
                 self._execute(_INSERT, (stream_id, t, d))
         except apsw.Error as e:
             raise self._error(e) from e
@@ -153,14 +156,33 @@ class Spool:
     def transaction(self) -> Iterator[apsw.Connection]:
         """Do what is in the block in one transaction. Nobody else writes to the file meanwhile."""
         with self._lock, self._translated():
-            self._execute("BEGIN IMMEDIATE")
+            if self._connection.in_transaction:
+                self._leave_transaction()
             try:
+                # A signal handler may raise as soon as this returns.
+                self._execute("BEGIN IMMEDIATE")
+                self._in_block = True
                 yield self._connection
                 self._execute("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:  # some errors, like a full disk, have rolled back already
                     self._execute("ROLLBACK")
                 raise
+            finally:
+                self._in_block = False
+
+    def _leave_transaction(self) -> None:
+        """Roll back what an exception from a signal has left open.
+
+        Raises:
+            SpoolError: it is not over: a signal handler, or a callback, wants to write in the middle of it.
+        """
+        if self._in_block:
+            raise SpoolError(
+                f"the spool {self.path} is being written by what was interrupted here, a signal handler perhaps: "
+                "nothing can be inserted until that is done"
+            )
+        self._execute("ROLLBACK")
 
     def query(self, sql: str, bindings: Sequence[Any] = ()) -> list[Any]:
         """Return the rows that *sql* gives."""
@@ -180,12 +202,26 @@ class Spool:
         need it be: the server notices when numbers are used twice. Datapoints that waited in the original when it
         was copied wait in both, and are uploaded by both.
         """
-        inode = Path(self.path).stat().st_ino
+        inode = _inode(self.path)
         with self.transaction() as connection:
             known = connection.execute("SELECT inode FROM identity").fetchone()
             if known is None or known[0] != inode:
                 source = new_source() if known and known[0] is not None else None
                 connection.execute("UPDATE identity SET inode=?, source=coalesce(?, source)", (inode, source))
+
+    def check_in_place(self) -> None:
+        """Raise `SpoolError`, now and at every use from now on, if the file was deleted or replaced.
+
+        What is inserted into a file without a name would be gone with the process.
+        """
+        try:
+            found = _inode(self.path)
+        except OSError:
+            found = None
+        if found != self._opened_inode:
+            with self._lock:
+                self._execute = self._refuse_lost
+            self._refuse_lost("")
 
     # Settings
 
@@ -306,6 +342,9 @@ class Spool:
     def _refuse(self, sql: str, bindings: Sequence[Any] = ()) -> Any:
         raise SpoolError(f"the spool {self.path} is closed")
 
+    def _refuse_lost(self, sql: str, bindings: Sequence[Any] = ()) -> Any:
+        raise SpoolError(f"the spool {self.path} was deleted or replaced while it was open: open the Logger again")
+
     def _reopen(self, sql: str, bindings: Sequence[Any] = ()) -> Any:
         self._open()
         return self._execute(sql, bindings)
@@ -367,6 +406,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 
 
+def _inode(path: str) -> int:
+    """The number of the file; some file systems have larger ones than SQLite."""
+    return Path(path).stat().st_ino & (2**63 - 1)
+
+
 def _make_private(path: str) -> None:
     """Make an empty file that only the owner may read, as it will hold an API key; leave one that is there."""
     try:
@@ -378,14 +422,17 @@ def _make_private(path: str) -> None:
         raise kind(f"the spool {path} cannot be made: {e.strerror}") from e
 
 
-def _check_header(path: str) -> None:
-    """Raise for a file that is no SQLite database. SQLite itself would write over a very short one."""
+def _check_size(path: str) -> None:
+    """Raise for a file that SQLite would take for an empty one and write over: one of a single byte.
+
+    The file is never opened here: closing it would drop the locks that SQLite holds on it in this process, and another
+    process would then believe that nobody uses the spool, and delete its log.
+    """
     try:
-        with Path(path).open("rb") as file:
-            header = file.read(len(_MAGIC))
+        size = Path(path).stat().st_size
     except OSError as e:
         raise SpoolError(f"the spool {path} cannot be opened: {e.strerror}") from e
-    if header not in (b"", _MAGIC):
+    if size == 1:
         raise _no_spool(path)
 
 
