@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from connectordb import errors
 from connectordb.core import ROOT, UploadRequest
+from connectordb.core.settings import LimitSettings
 from connectordb.datapoint import TIME_MAX_S, Datapoint
 from connectordb.query import Range
 from connectordb.store.base import Mode
@@ -158,6 +160,31 @@ def test_a_refused_upload_can_be_sent_again(world: Any, phone: Any) -> None:
     assert refused(world, phone, [(1, "x")], upload=upload).type == "schema_mismatch"
     world.run(world.core.update_stream(ROOT, *PATH, {"schema": "{}"}))
     assert insert(world, phone, [(1, "x")], upload=upload).stored == 1
+
+
+def test_a_repetition_is_recognised_also_if_it_would_be_refused_by_now(world: Any, phone: Any) -> None:
+    upload = UploadRequest("spool", 1, 2, b"digest")
+    insert(world, phone, [(1, 1), (2, 2)], upload=upload)
+    world.run(world.core.update_stream(ROOT, *PATH, {"schema": '{"type":"string"}'}))
+    again = insert(world, phone, [(1, 1), (2, 2)], upload=upload)
+    assert (again.repeated, again.stored) == (True, 2)
+    assert refused(world, phone, [(1, 1)], upload=UploadRequest("spool", 3, 3, b"new")).type == "schema_mismatch"
+    assert refused(world, phone, [(1, 1)], upload=UploadRequest("spool", 2, 3, b"new")).type == "schema_mismatch"
+    world.core.settings = msgspec.structs.replace(world.core.settings, limits=LimitSettings(insert_points_max=1))
+    assert insert(world, phone, [(1, 1), (2, 2)], upload=upload).repeated
+    assert refused(world, phone, [(1, 1), (2, 2)]).status == 413
+
+
+def test_nobodys_upload_is_taken_for_that_of_another(world: Any, phone: Any) -> None:
+    path = ("alice", "phone", "light")
+    world.stream("/".join(path), downlink=True)
+    world.user("bob", "admin")
+    upload = UploadRequest("key", 1, 1, b"digest")
+    for sender in (phone, world.actor("alice/user"), world.actor("bob/user"), ROOT):
+        assert not insert(world, sender, [(1, True)], path=path, upload=upload, downlink=sender is ROOT).repeated
+        assert insert(world, sender, [(1, True)], path=path, upload=upload, downlink=sender is ROOT).repeated
+    assert world.core.length(ROOT, path, downlink=True) == 3
+    assert world.core.length(ROOT, path) == 1
 
 
 @pytest.mark.parametrize(("first", "last"), [(0, 1), (2, 1), (-1, 5), (1, 2**63)])

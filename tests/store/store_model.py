@@ -234,6 +234,16 @@ class _MemoryTransaction:
     def head(self, stream_id: int, substream: Substream) -> Head:
         return _head(self._state, stream_id, substream)
 
+    def find_reply(self, stream_id: int, substream: Substream, upload: Upload) -> bytes | None:
+        seen = _sequence(self._state, stream_id, substream).uploads.get(upload.source)
+        if seen is None or (seen.expires is not None and seen.expires <= self._clock()):
+            return None
+        if (seen.last, seen.digest) == (upload.last, upload.digest):
+            return seen.reply
+        if upload.first <= seen.last:
+            raise UploadConflict("overlap")
+        return None
+
     def append(
         self,
         stream_id: int,
@@ -244,12 +254,9 @@ class _MemoryTransaction:
     ) -> Appended:
         sequence = _sequence(self._state, stream_id, substream)
         if upload is not None:
-            seen = sequence.uploads.get(upload.source)
-            if seen is not None and (seen.expires is None or seen.expires > self._clock()):
-                if (seen.last, seen.digest) == (upload.last, upload.digest):
-                    return Appended(-1, None, True, seen.reply)
-                if upload.first <= seen.last:
-                    raise UploadConflict("overlap")
+            reply = self.find_reply(stream_id, substream, upload)
+            if reply is not None:
+                return Appended(-1, None, True, reply)
         first = -1
         if block is not None:
             points = [copy.copy(point) for point in block.points]

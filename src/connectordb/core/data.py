@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import blake2b
 from typing import NamedTuple
 
 import msgspec
@@ -16,13 +17,14 @@ from ..errors import (
     InvalidValue,
     LimitReached,
     PermissionDenied,
+    RequestError,
     SchemaMismatch,
     TimestampOrder,
     TooLarge,
 )
 from ..query import Range
 from ..schema import Schema, compile_schema
-from ..store.base import Appended, Mode, Substream, Transaction, Upload
+from ..store.base import Mode, Substream, Transaction, Upload
 from ..wire import SOURCE_LENGTH_MAX, InsertReport, Refusal
 from .actor import Actor
 from .context import Context
@@ -89,28 +91,32 @@ class DataRules(Context):
         """
         target, access = self.find_stream(actor, path, status=403)
         substream = _insert_substream(actor, target, access, downlink)
-        if len(points) > self.settings.limits.insert_points_max:
-            raise TooLarge(
-                f"{len(points)} datapoints at once are too many: at most {self.settings.limits.insert_points_max}"
-            )
+        owned = _owns(actor, target)
+        receipt = _receipt(upload, "" if owned else actor.path, self.clock())
         if not actor.is_root:  # the local administrator restores what others sent
-            sender = None if _owns(actor, target) else actor.path
+            sender = None if owned else actor.path
             for point in points:
                 point.o = sender
-        refused = _check_points(points, compile_schema(target.stream.schema), mode, self.clock(), verdicts)
+        try:
+            refused = self._check(points, target, mode, verdicts)
+        except RequestError:
+            # What was stored once is answered as it was then, also if it would not be accepted any more.
+            repeated = await self._find_repetition(target, substream, receipt) if receipt else None
+            if repeated is not None:
+                return repeated
+            raise
         if target.stream.ephemeral:
             return InsertReport(stored=len(points) - len(refused), refused=refused)
         accepted = points
         if refused:
             positions = {refusal.position for refusal in refused}
             accepted = [point for i, point in enumerate(points) if i not in positions]
-        if not accepted and upload is None:
+        if not accepted and receipt is None:
             return InsertReport(stored=0, refused=refused)
         if mode is Mode.MERGE:
             accepted.sort(key=_time_of)
-        work = self._insertion(target, substream, accepted, refused, mode, verdicts, upload)
-        report, _ = await self.commit(work)
-        return report
+        work = self._insertion(target, substream, accepted, refused, mode, verdicts, receipt)
+        return await self.commit(work)
 
     def _insertion(
         self,
@@ -120,15 +126,14 @@ class DataRules(Context):
         refused: list[Refusal],
         mode: Mode,
         verdicts: bool,
-        upload: UploadRequest | None,
-    ) -> Callable[[Transaction], tuple[InsertReport, Appended]]:
+        receipt: Upload | None,
+    ) -> Callable[[Transaction], InsertReport]:
         """Return the work that stores *points*, which have passed all checks that need no look at the stream."""
         stream_id = target.stream.id
         role = self.permissions.user_roles.get(target.user.role)
         limited = role is not None and (role.max_stream_size or role.max_device_size)
-        receipt = _receipt(upload, self.clock())
 
-        def work(tx: Transaction) -> tuple[InsertReport, Appended]:
+        def work(tx: Transaction) -> InsertReport:
             kept, report = points, InsertReport(stored=len(points), refused=refused)
             if verdicts and mode is Mode.ORDERED and points:
                 kept, report = _refuse_older(points, refused, tx.head(stream_id, substream).t)
@@ -136,13 +141,26 @@ class DataRules(Context):
             block = Block.of(kept) if kept else None
             appended = tx.append(stream_id, substream, block, mode, noted)
             if appended.repeated:
-                report = _decode_report(appended.reply)
-                report.repeated = True
+                report = _repeated(appended.reply)
             elif limited:
                 self._check_sizes(tx, target)
-            return report, appended
+            return report
 
         return work
+
+    def _check(self, points: list[Datapoint], target: Target, mode: Mode, verdicts: bool) -> list[Refusal]:
+        points_max = self.settings.limits.insert_points_max
+        if len(points) > points_max:
+            raise TooLarge(f"{len(points)} datapoints at once are too many: at most {points_max}", limit=points_max)
+        return _check_points(points, compile_schema(target.stream.schema), mode, self.clock(), verdicts)
+
+    async def _find_repetition(self, target: Target, substream: Substream, receipt: Upload) -> InsertReport | None:
+        """Return what was reported of the upload that this one repeats, if it is a repetition."""
+        try:
+            reply = await self.commit(lambda tx: tx.find_reply(target.stream.id, substream, receipt))
+        except RequestError:
+            return None
+        return None if reply is None else _repeated(reply)
 
     def _check_sizes(self, tx: Transaction, target: Target) -> None:
         role = self.permissions.user_roles[target.user.role]
@@ -273,7 +291,14 @@ def _refuse_older(
     return kept, InsertReport(stored=len(kept), refused=every)
 
 
-def _receipt(upload: UploadRequest | None, now: float) -> Upload | None:
+def _repeated(reply: bytes) -> InsertReport:
+    report = _decode_report(reply)
+    report.repeated = True
+    return report
+
+
+def _receipt(upload: UploadRequest | None, sender: str, now: float) -> Upload | None:
+    """What the store notes of *upload*; *sender* is empty for the owner of the stream."""
     if upload is None:
         return None
     if not 1 <= len(upload.source) <= SOURCE_LENGTH_MAX:
@@ -281,7 +306,9 @@ def _receipt(upload: UploadRequest | None, now: float) -> Upload | None:
     if not 1 <= upload.first <= upload.last < 2**63:
         raise Invalid("the numbers of an upload must be 1 <= first <= last < 2**63")
     expires = None if upload.lifetime_s is None else now + upload.lifetime_s
-    return Upload(upload.source, upload.first, upload.last, upload.digest, expires=expires)
+    # Several may send to one downlink: nobody's upload is to be taken for the repetition of another's.
+    source = blake2b(f"{sender}\0{upload.source}".encode(), digest_size=16).hexdigest() if sender else upload.source
+    return Upload(source, upload.first, upload.last, upload.digest, expires=expires)
 
 
 def _take(blocks: Iterator[Block]) -> tuple[list[Block], bool]:

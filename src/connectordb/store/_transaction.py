@@ -124,6 +124,9 @@ class SQLiteTransaction:
     def head(self, stream_id: int, substream: Substream) -> Head:
         return self._head(key_of(stream_id, substream))
 
+    def find_reply(self, stream_id: int, substream: Substream, upload: Upload) -> bytes | None:
+        return self._find_reply(key_of(stream_id, substream), upload)
+
     def append(
         self,
         stream_id: int,

@@ -218,6 +218,13 @@ class Transaction(Protocol):
     def head(self, stream_id: int, substream: Substream) -> Head:
         """The state of a substream. Raises `NotFound`."""
 
+    def find_reply(self, stream_id: int, substream: Substream, upload: Upload) -> bytes | None:
+        """Return `Upload.reply` of the upload that *upload* repeats; ``None`` if it is a new one.
+
+        Raises:
+            UploadConflict: it is neither; see `Upload`.
+        """
+
     def append(
         self,
         stream_id: int,
