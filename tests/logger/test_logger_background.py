@@ -184,11 +184,19 @@ def test_server_that_asks_for_patience_gets_it(make_logger: MakeLogger, server: 
     assert (logger.status().next_sync_t or 0) > time.time() + 400
 
 
-def test_error_in_a_callback_does_not_end_the_uploading(make_logger: MakeLogger, server: UploadServer) -> None:
-    def fails() -> None:
-        raise ZeroDivisionError
+class Odd(BaseException):
+    """Not an `Exception`."""
 
-    logger = make_logger(onsync=fails)
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit, KeyboardInterrupt, Odd])
+def test_error_in_a_callback_does_not_end_the_uploading(
+    make_logger: MakeLogger, server: UploadServer, error: type[BaseException]
+) -> None:
+    def fails(*args: Any) -> None:
+        raise error
+
+    server.override = lambda request: (500, b"") if len(server.requests) < 3 else None
+    logger = make_logger(onsync=fails, onsyncfail=fails)
     logger.start()
     wait_until(lambda: server.requests)
     logger.sync_period_s = 0.01

@@ -231,6 +231,41 @@ def test_time_stamp_is_the_time_of_the_insert(make_logger: MakeLogger, server: U
     assert before <= server["x"].points[2]["t"] <= after
 
 
+@pytest.mark.parametrize("t", [0, 0.0, -0.0, "1970-01-01T00:00:00Z"])
+def test_time_stamp_0_is_the_time_of_the_insert(logger: Logger, server: UploadServer, t: Any) -> None:
+    before = time.time()
+    logger.insert("x", 1, t=t)
+    logger.insert_many({"x": [{"t": t, "d": 2}]})
+    after = time.time()
+    stamps = [stamp for (stamp,) in logger._spool.query("SELECT t FROM rows ORDER BY id")]
+    assert len(stamps) == 2
+    assert before <= stamps[0] <= stamps[1] <= after
+
+
+@pytest.mark.parametrize("now", [-5.0, 0.0, 1.7e12, float("nan")])
+def test_a_clock_that_is_wrong_is_told(make_logger: MakeLogger, server: UploadServer, now: float) -> None:
+    logger = make_logger(clock=lambda: now)
+    with pytest.raises(InvalidValue, match="clock of this machine"):
+        logger.insert("x", 1)
+    with pytest.raises(InvalidValue, match="clock of this machine"):
+        logger.insert_many({"x": [{"t": 5, "d": 1}, {"d": 1}]})
+    logger.insert("x", 1, t=5)
+    logger.insert_many({"x": [{"t": 6, "d": 2}]})
+    logger.sync()
+    assert server["x"].values == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "value", [{1: "a", "1": "b"}, {None: 1}, [{"a": ({True: 1},)}], {"a": [1, {2.5: 1}]}, {"a": {"b": {(1,): 2}}}]
+)
+def test_keys_that_are_no_text_are_refused(logger: Logger, value: Any) -> None:
+    logger.add_stream("any")
+    with pytest.raises(InvalidValue, match="key"):
+        logger.insert("any", value)
+    assert len(logger) == 0
+    logger.insert("any", [{"a": 1, "{": [{}, ()]}, "{"])
+
+
 @pytest.mark.parametrize("t", [-1, -1e-9, 1.7e12, float("nan"), float("inf"), True, "soon", [], 10**400])
 def test_impossible_time_stamps_are_refused(logger: Logger, t: Any) -> None:
     with pytest.raises(InvalidValue):

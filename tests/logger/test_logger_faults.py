@@ -32,7 +32,7 @@ from connectordb.errors import (
     UploadConflict,
 )
 from connectordb.logger import Logger
-from connectordb.logger._outbox import Outbox
+from connectordb.logger._outbox import Account, Outbox, change_account, read_account
 from connectordb.logger._spool import Spool
 
 MakeLogger = Callable[..., Logger]
@@ -311,16 +311,132 @@ def test_a_schema_that_cannot_be_checked_here_is_left_to_the_server(logger: Logg
     assert server["x"].values == ["anything"]
 
 
-def test_a_deleted_stream_is_made_again_only_when_it_is_added_again(logger: Logger, server: UploadServer) -> None:
+def test_a_deleted_stream_is_made_again_when_datapoints_wait(logger: Logger, server: UploadServer) -> None:
     logger.sync()
     del server.streams["x"]
-    logger.insert("x", 1)
     logger.sync()
     assert "x" not in server.streams
-    assert len(logger) == 1
-    logger.add_stream("x", {"type": "number"})
+    logger.insert("x", 1)
     logger.sync()
     assert server["x"].values == [1]
+    assert server["x"].fields["schema"] == '{"type":"number"}'
+    assert logger.status().last_error is None
+
+
+def test_a_stream_that_is_never_found_is_made_once_in_a_run(make_logger: MakeLogger, server: UploadServer) -> None:
+    logger = make_logger(syncraise=True)
+    logger.sync()
+    logger.insert("x", 1)
+    server.override = only_uploads(wire_error(404, "not_found"))
+    with pytest.raises(NotFound):
+        logger.sync()
+    assert len(server.uploads) == 2
+    assert len(logger) == 1
+
+
+@pytest.mark.parametrize("setting", ["apikey", "server_url"])
+def test_what_waits_goes_to_another_device(logger: Logger, server: UploadServer, setting: str) -> None:
+    logger.add_stream("empty")
+    logger.sync()
+    logger.insert("x", 1)
+    with UploadServer() as other:
+        if setting == "apikey":
+            server.device, server.streams = "alice/other", {}
+            logger.apikey = "other key"
+            other = server
+        else:
+            other.device = "alice/other"
+            logger.server_url = other.url
+        assert logger.name == "alice/other"
+        logger.sync()
+        assert other["x"].values == [1]
+        assert other["x"].fields["schema"] == '{"type":"number"}'
+        assert "empty" in other.streams
+    assert logger.status().last_error is None
+
+
+def test_a_batch_gets_a_new_source_for_another_device_only(
+    make_logger: MakeLogger, server: UploadServer, proxy: FaultProxy
+) -> None:
+    logger = make_logger(url=proxy.url)
+    logger.sync()
+    logger.insert("x", 1)
+    proxy.arm(Fault.BEFORE_REPLY)
+    logger.sync()
+    logger.apikey = "a new key of the same device"
+    logger.sync()
+    assert server.uploads[0] == server.uploads[1]
+    assert server["x"].values == [1]
+    logger.insert("x", 2)
+    proxy.arm(Fault.BEFORE_REPLY)
+    logger.sync()
+    server.device, server.streams = "alice/other", {}
+    logger.apikey = "a key in between"
+    logger.apikey = "the key of another device"
+    logger.sync()
+    *_, lost, new = server.uploads
+    assert lost.body == new.body
+    assert lost.query["source"] != new.query["source"]
+    assert server["x"].values == [2]
+    logger.insert("x", 3)
+    server.override = only_uploads((500, b""))
+    logger.sync()
+    server.override = lambda request: None
+    with UploadServer() as other:
+        logger.server_url = other.url
+        logger.sync()
+        assert other["x"].values == [3]
+        assert server.uploads[-1].query["source"] != other.uploads[-1].query["source"]
+
+
+@pytest.mark.parametrize("during", ["", "crud/alice/dev/x", "crud/alice/dev/x/data"])
+def test_key_changed_during_an_upload_is_not_taken_for_the_old_one(
+    logger: Logger, server: UploadServer, during: str
+) -> None:
+    logger.insert("x", 1)
+    with UploadServer() as other:
+        other.device = "alice/other"
+
+        def change(request: Request) -> None:
+            if request.path == during and logger.server_url != other.url:
+                logger.server_url = other.url
+
+        server.override = change
+        logger.sync()
+        assert logger._spool.get("device") == "alice/other"
+        assert "x" in other.streams
+        logger.insert("x", 2)
+        logger.sync()
+        assert other["x"].values[-1] == 2
+        assert (server["x"].values if "x" in server.streams else []) + other["x"].values in ([1, 2], [1, 1, 2])
+    assert len(logger) == 0
+
+
+def test_device_of_an_old_key_is_not_noted(logger: Logger, server: UploadServer) -> None:
+    def change(request: Request) -> None:
+        logger.apikey = "another key"
+
+    server.override = change
+    logger.ping()
+    assert logger._spool.get("device") is None
+
+
+def test_address_and_key_are_read_at_once(logger: Logger) -> None:
+    one = read_account(logger._spool)
+    two = Account("key of two", "http://127.0.0.1:1")
+    stop = threading.Event()
+
+    def change() -> None:
+        while not stop.is_set():
+            for account in (two, one):
+                change_account(logger._spool, account)
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    seen = {read_account(logger._spool) for _ in range(500)}
+    stop.set()
+    thread.join()
+    assert seen <= {one, two}
 
 
 @pytest.mark.parametrize(("status", "error"), [(401, "unauthenticated"), (429, "too_many_requests")])

@@ -151,6 +151,17 @@ def test_a_spool_that_was_deleted_or_replaced_takes_nothing_more(path: Path) -> 
         spool.close()
 
 
+def test_after_a_sync_a_logger_without_its_file_takes_nothing_more(path: Path) -> None:
+    with Logger(str(path), apikey="k") as logger:
+        logger.server_url = NOWHERE
+        logger.add_stream("s")
+        path.unlink()
+        logger.sync()
+        assert "deleted" in str(logger.status().last_error)
+        with pytest.raises(SpoolError, match="deleted"):
+            logger.insert("s", 1)
+
+
 def test_a_file_number_larger_than_sqlite_has_is_no_hindrance(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stat = Path.stat
 

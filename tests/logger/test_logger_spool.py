@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,10 @@ from upload_server import UploadServer
 from connectordb.errors import NotFound, SchemaMismatch, SpoolCorrupt, SpoolError, SpoolFull
 from connectordb.logger import Logger
 from connectordb.logger import _tables as tables
+from connectordb.logger._outbox import Outbox, read_account
+from connectordb.logger._reserve import RESERVE_BYTES, Reserve
 from connectordb.logger._spool import Spool
+from connectordb.logger._uploader import Uploader
 
 MakeLogger = Callable[..., Logger]
 
@@ -106,6 +110,100 @@ def test_full_disk_during_an_upload_doubles_nothing(
     logger.sync()
     assert server["x"].values == list(range(101))
     assert len(logger) == 0
+
+
+def fill(logger: Logger, full_disk: type[FullDisk]) -> list[str]:
+    """Insert until the disk is full to the last byte, and return what was taken."""
+    logger.add_stream("text", {"type": "string"})
+    taken = []
+    full_disk.space = 50_000
+    with pytest.raises(SpoolFull):
+        while True:
+            logger.insert("text", f"{len(taken):08}" + "x" * 500)
+            taken.append(f"{len(taken):08}" + "x" * 500)
+    full_disk.space = 0
+    return taken
+
+
+def test_full_disk_is_drained_with_the_reserve(
+    make_logger: MakeLogger,
+    server: UploadServer,
+    full_disk: type[FullDisk],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reserve = tmp_path / "spool.db-reserve"
+    make, release = Reserve.make, Reserve.release
+
+    def make_on_disk(self: Reserve) -> None:
+        if not reserve.exists() and (full_disk.space is None or full_disk.space >= RESERVE_BYTES):
+            make(self)
+            if full_disk.space is not None:
+                full_disk.space -= RESERVE_BYTES
+
+    def release_on_disk(self: Reserve) -> bool:
+        released = release(self)
+        assert full_disk.space is not None
+        full_disk.space += released * RESERVE_BYTES
+        return released
+
+    monkeypatch.setattr(Reserve, "make", make_on_disk)
+    monkeypatch.setattr(Reserve, "release", release_on_disk)
+    logger = make_logger(syncraise=True, batch_points_max=10)
+    assert reserve.stat().st_size == RESERVE_BYTES
+    assert stat.S_IMODE(reserve.stat().st_mode) == 0o600
+    taken = fill(logger, full_disk)
+    logger.sync()
+    assert server["text"].values == taken
+    assert len(logger) == 0
+    assert not reserve.exists()
+    status = logger.status()
+    assert (status.last_error, bool(status.last_sync_t)) == (None, True)
+    full_disk.space = None
+    logger.sync()
+    assert reserve.exists()
+
+
+def test_full_disk_shows_in_the_status(
+    make_logger: MakeLogger, server: UploadServer, full_disk: type[FullDisk], tmp_path: Path
+) -> None:
+    logger = make_logger()
+    taken = fill(logger, full_disk)
+    (tmp_path / "spool.db-reserve").unlink()
+    logger.sync()
+    status = logger.status()
+    assert "full" in (status.last_error or "")
+    assert status.last_error_t == pytest.approx(time.time(), abs=60)
+    assert len(logger) == len(taken)
+    full_disk.space = None
+    logger.sync()
+    assert logger.status().last_error is None
+    assert server["text"].values == taken
+
+
+def test_a_run_writes_nothing_that_is_known(make_logger: MakeLogger, server: UploadServer, tmp_path: Path) -> None:
+    logger = make_logger()
+    logger.sync()
+    looker = apsw.Connection(str(tmp_path / "spool.db"))
+    before = looker.pragma("data_version")
+    with closing(Spool(str(tmp_path / "spool.db"))) as spool:
+        session = logger._session(account := read_account(spool))
+        Uploader(Outbox(spool, points_max=10, bytes_max=1000), session, account).run()
+        session.close()
+    logger.ping()
+    assert looker.pragma("data_version") == before
+    looker.close()
+
+
+def test_reserve_whose_writing_was_cut_off_is_made_again(tmp_path: Path) -> None:
+    path = tmp_path / "spool.db-reserve"
+    path.write_bytes(b"x")
+    reserve = Reserve(str(tmp_path / "spool.db"))
+    reserve.make()
+    assert path.stat().st_size == RESERVE_BYTES
+    assert reserve.release()
+    assert not reserve.release()
+    Reserve(str(tmp_path / "missing" / "spool.db")).make()
 
 
 def test_spool_that_cannot_be_made_for_lack_of_space(tmp_path: Path, full_disk: type[FullDisk]) -> None:
@@ -314,11 +412,18 @@ def test_a_failed_transaction_leaves_nothing(tmp_path: Path) -> None:
 # -- spools of ConnectorDB 0.3 ----------------------------------------------------------------------------------------
 
 
-def make_old_spool(path: Path, url: str, cache: list[tuple[Any, Any, Any]], **other: Any) -> None:
+def make_old_spool(path: Path, url: Any, cache: list[tuple[Any, Any, Any]], **other: Any) -> None:
     old = sqlite3.connect(path)
     old.executescript(OLD_TABLES)
     old.execute(
-        "INSERT INTO metadata VALUES (?, ?, ?, ?, ?)", ("key", url, 1234.5, 60.0, other.get("data", '{"a": 1}'))
+        "INSERT INTO metadata VALUES (CAST(? AS TEXT), ?, ?, ?, ?)",
+        (
+            other.get("apikey", "key"),
+            url,
+            other.get("last_sync_t", 1234.5),
+            other.get("period_s", 60.0),
+            other.get("data", '{"a": 1}'),
+        ),
     )
     streams = other.get("streams", [("temp", '{"type": "number"}'), ("free", "null")])
     old.executemany("INSERT INTO streams VALUES (?, ?)", streams)
@@ -379,6 +484,57 @@ def test_old_spool_with_odd_contents_is_taken_over(
     logger = make_logger("old.db")
     assert logger.streams == {"a": None, "b": None, "c": None, "d": None, "e": {}}
     assert logger.data == {}
+
+
+def test_old_points_of_no_stream_are_kept_as_rejected(
+    make_logger: MakeLogger, server: UploadServer, tmp_path: Path
+) -> None:
+    cache = [(None, 1.0, "1"), (b"caf\xe9", 2.0, "2"), ("a/b", 3.0, "3"), ("", 4.0, "4"), ("temp", 5.0, "5")]
+    streams = [(None, "{}"), (b"caf\xe9", "{}"), ("temp", b'{"type": "number"}'), ("free", b"\xff")]
+    make_old_spool(tmp_path / "old.db", server.url, cache, streams=streams)
+    with sqlite3.connect(tmp_path / "old.db") as old:
+        for table in ("cache", "streams"):  # text that is none
+            old.execute(f"UPDATE {table} SET stream=CAST(stream AS TEXT)")
+    old.close()
+    logger = make_logger("old.db")
+    assert logger.streams == {"temp": {"type": "number"}, "free": None}
+    reasons = {r.t: r.reason for r in logger.rejected()}
+    assert list(reasons) == [1.0, 2.0, 3.0, 4.0]
+    assert "did not tell its stream" in reasons[1.0]
+    assert "caf" in reasons[2.0]
+    assert "'a/b'" in reasons[3.0]
+    assert [(r.stream, r.d) for r in logger.rejected()] == [("", 1), ("", 2), ("", 3), ("", 4)]
+    assert logger.retry_rejected() == 0
+    logger.sync()
+    assert server["temp"].values == [5]
+    assert logger.status().last_error is None
+
+
+def test_time_stamps_of_an_old_spool(make_logger: MakeLogger, server: UploadServer, tmp_path: Path) -> None:
+    cache = [("temp", 0.0, "0"), ("temp", "soon", "1"), ("temp", None, "2"), ("temp", b"\xff", "3")]
+    cache.append(("temp", float("inf"), "4"))
+    make_old_spool(tmp_path / "old.db", server.url, cache)
+    before = time.time()
+    logger = make_logger("old.db")
+    after = time.time()
+    soon, none, blob, infinite = logger.rejected()
+    assert "'soon', is no number" in soon.reason
+    assert "no time stamp" in none.reason
+    assert "is no number" in blob.reason
+    assert "inf" in infinite.reason
+    logger.sync()
+    (point,) = server["temp"].points
+    assert before <= point["t"] <= after
+
+
+@pytest.mark.parametrize("period_s", [0, -5.0, "often", float("inf"), float("nan"), b"\xff", 1e300])
+def test_settings_of_an_old_spool_that_cannot_be_used(make_logger: MakeLogger, tmp_path: Path, period_s: Any) -> None:
+    settings = {"apikey": b"\xff", "data": b"\xff", "last_sync_t": period_s or "never", "period_s": period_s}
+    make_old_spool(tmp_path / "old.db", b"\xff", [], **settings)
+    logger = make_logger("old.db")
+    assert (logger.sync_period_s, logger.last_sync_t) == (600.0, 0.0)
+    assert (logger.apikey, logger.server_url, logger.data) == ("", "http://localhost:3124", {})
+    logger.status()
 
 
 def test_takeover_cut_off_anywhere_leaves_the_old_form(

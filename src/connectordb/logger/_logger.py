@@ -24,16 +24,18 @@ from ..errors import (
     RequestError,
     SchemaInvalid,
     SpoolError,
+    SpoolFull,
 )
 from ..paths import check_name
 from ..schema import compile_schema
-from ..wire import DEFAULT_URL, StreamCreate
+from ..wire import StreamCreate
 from ._background import Background
-from ._outbox import Outbox
+from ._outbox import Account, Outbox, change_account, note_device, read_account
+from ._reserve import Reserve
 from ._spool import Rejected, Spool, Synchronous
 from ._status import Status
 from ._uploader import Uploader, own_path
-from ._values import check_t, encode_value, read_point
+from ._values import check_now, check_t, encode_value, read_point
 
 if TYPE_CHECKING:
     from ..client import ConnectorDB
@@ -65,8 +67,18 @@ class BaseLogger:
     the background between `start` and `stop`, or whenever `sync` is called. Threads may share a Logger, and several
     processes may have one each on the same file, with any of them uploading.
 
-    The file keeps everything: datapoints, streams, API key, server, period, and `data`. Copying it while datapoints
-    wait makes both copies upload them.
+    The file keeps everything: datapoints, streams, API key, server, period, and `data`. While a Logger is open, and
+    after a crash, the newest datapoints are in ``FILE-wal`` beside it, which belongs to it: close the Logger before
+    moving or copying the file, or take both. Copying it while datapoints wait makes both copies upload them, and an old
+    copy that is restored may double datapoints, but loses none that are in it.
+
+    On a full disk `insert` raises `SpoolFull`, and what was taken before is still uploaded: for that, ``FILE-reserve``
+    keeps 512 KiB of the disk, which are given up when they are needed and taken again after a synchronisation that went
+    well. It holds nothing and need not be moved or copied. If there was never space for it, or other programs have
+    taken what it gave up, uploading may have to wait for space too; `status` tells.
+
+    The datapoints go to the streams of one device, that of the API key. A stream that is not there is created; one that
+    was deleted on the server is created again as soon as datapoints for it wait.
 
     After `os.fork` the child's Logger works on the same file; uploading in the background goes on in the parent only.
 
@@ -103,7 +115,8 @@ class BaseLogger:
     ) -> None:
         """Open the spool *file*. No network is needed.
 
-        A spool of ConnectorDB 0.3 is taken over, with the datapoints in it.
+        A spool of ConnectorDB 0.3 is taken over, with the datapoints in it. Those with the time stamp 0 get the present
+        time; what is no datapoint goes to `rejected`; settings that cannot be used get their defaults.
 
         Args:
             file: Path of the spool; made if it is not there.
@@ -149,6 +162,8 @@ class BaseLogger:
         self._connectordb: ConnectorDB | None = None
         self._closed = False
         self._streams: dict[str, _Stream] = {}
+        self._unnoted: dict[str, Any] = {}
+        self._reserve = Reserve(self._path)
         self._spool = Spool(self._path, synchronous=synchronous, bytes_max=spool_bytes_max)
         _living.add(self)
         try:
@@ -160,6 +175,7 @@ class BaseLogger:
                 if on_create is not None:
                     on_create(self)
                 self._spool.set(created=True)
+            self._reserve.make()
         except BaseException:
             self.close()
             raise
@@ -211,13 +227,13 @@ class BaseLogger:
         Args:
             name: A stream that was added.
             value: What fits its schema.
-            t: Time stamp: seconds since the Unix epoch, a ``datetime``, or text in ISO 8601; ``None``: now. Need not be
-                in order.
+            t: Time stamp: seconds since the Unix epoch, a ``datetime``, or text in ISO 8601; ``None`` or
+                0: now. Need not be in order.
 
         Raises:
             NotFound: no such stream was added.
             SchemaMismatch: the value does not fit; also a `jsonschema.ValidationError`.
-            InvalidValue: JSON cannot hold the value, or the time stamp is impossible.
+            InvalidValue: JSON cannot hold the value, or the time stamp is impossible; also that of the clock.
             SpoolFull: no space; the datapoint was not taken. Try again when there is.
             SpoolError: the spool cannot be written.
         """
@@ -225,7 +241,9 @@ class BaseLogger:
             stream = self._streams[name]
         except KeyError:
             stream = self._find_stream(name)
-        self._spool.append(stream.id, self._clock() if t is None else check_t(t), _checked(stream, value))
+        # The server would take 0 for the time of the upload.
+        t = (0.0 if t is None else check_t(t)) or check_now(self._clock())
+        self._spool.append(stream.id, t, _checked(stream, value))
 
     def insert_many(self, datapoints: Mapping[str, Iterable[Mapping[str, Any]]]) -> None:
         """Append many datapoints, to one stream or several: all of them or, if one is wrong, none.
@@ -242,8 +260,8 @@ class BaseLogger:
         for name, points in datapoints.items():
             stream = self._streams.get(name) or self._find_stream(name)
             for point in points:
-                t, value = read_point(point, now)
-                rows.append((stream.id, t, _checked(stream, value)))
+                t, value = read_point(point)
+                rows.append((stream.id, check_now(now) if t is None else t, _checked(stream, value)))
         self._spool.append_many(rows)
 
     def __len__(self) -> int:
@@ -277,25 +295,37 @@ class BaseLogger:
 
     @property
     def apikey(self) -> str:
-        """The API key of the device to log as. Empty if none was set."""
-        return str(self._spool.get("apikey", ""))
+        """The API key of the device to log as. Empty if none was set.
+
+        With another one, what waits goes to the device that it belongs to, and the streams that it does not have are
+        created there. If that is another device, datapoints on their way at the change, or whose acknowledgement was
+        lost before, may then be on both.
+        """
+        return read_account(self._spool).apikey
 
     @apikey.setter
     def apikey(self, apikey: str) -> None:
-        if apikey != self.apikey:
-            self._spool.set(apikey=str(apikey), device=None)
+        account = read_account(self._spool)
+        if apikey != account.apikey:
+            change_account(self._spool, account._replace(apikey=str(apikey)))
             self._forget_connectordb()
 
     @property
     def server_url(self) -> str:
-        """Where the server is."""
-        return str(self._spool.get("server_url", DEFAULT_URL))
+        """Where the server is.
+
+        With another one, what waits goes there, and the streams that it does not have are created there. Datapoints on
+        their way at the change, or whose acknowledgement was lost before, may then be on both servers; and twice on
+        one that has only changed its address.
+        """
+        return read_account(self._spool).server_url
 
     @server_url.setter
     def server_url(self, url: str) -> None:
-        if url != self.server_url:
+        account = read_account(self._spool)
+        if url != account.server_url:
             self._transport(url).close()  # raises for what is no address
-            self._spool.set(server_url=url, device=None)
+            change_account(self._spool, account._replace(server_url=str(url)))
             self._forget_connectordb()
 
     @property
@@ -315,7 +345,7 @@ class BaseLogger:
     @property
     def last_sync_t(self) -> float:
         """When everything that waited was last acknowledged, in seconds since the Unix epoch; 0.0: never."""
-        return float(self._spool.get("last_sync_t", 0.0))
+        return float(self._unnoted.get("last_sync_t") or self._spool.get("last_sync_t", 0.0))
 
     @property
     def data(self) -> Any:
@@ -342,7 +372,8 @@ class BaseLogger:
 
         with self._state_lock:
             if self._connectordb is None:
-                self._connectordb = ConnectorDB(self.apikey, url=self.server_url)
+                account = read_account(self._spool)
+                self._connectordb = ConnectorDB(account.apikey, url=account.server_url)
             return self._connectordb
 
     def _forget_connectordb(self) -> None:
@@ -382,7 +413,8 @@ class BaseLogger:
     def start(self) -> None:
         """Synchronise in the background: now, and then after each `sync_period_s`. Returns at once.
 
-        After a failure it is tried again sooner, at random within a bound that doubles. Does nothing if it is running.
+        After a failure it is tried again sooner, at random within a bound that doubles. What a callback raises, also
+        `SystemExit`, is logged and ends nothing. Does nothing if it is running.
 
         Raises:
             SpoolError: the Logger is closed.
@@ -419,7 +451,8 @@ class BaseLogger:
         """Return how the Logger stands. No network is needed."""
         background = self._background
         next_in_s = background.next_in_s if background is not None else None
-        error = self._spool.get("last_error") or {}
+        unnoted = self._unnoted
+        error = (unnoted["last_error"] if "last_error" in unnoted else self._spool.get("last_error")) or {}
         return Status(
             waiting=self._spool.waiting(),
             rejected=self._spool.count_rejected(),
@@ -437,26 +470,27 @@ class BaseLogger:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _session(self) -> Session:
+    def _session(self, account: Account) -> Session:
         # Nothing is repeated below the rule of the uploader.
         return Session(
-            self._transport(self.server_url), Credentials("", self.apikey), timeout_s=self._timeout_s, retries=0
+            self._transport(account.server_url), Credentials("", account.apikey), timeout_s=self._timeout_s, retries=0
         )
 
     def _ask_device(self) -> str:
-        session = self._session()
+        account = read_account(self._spool)
+        session = self._session(account)
         try:
             path = own_path(session)
         finally:
             session.close()
-        self._spool.set(device=path)
+        note_device(self._spool, account, path)
         return path
 
     def _sync_once(self, stopping: Callable[[], bool]) -> Exception | None:
         """Synchronise and return what went wrong."""
         with self._sync_lock:
             try:
-                self._upload(stopping)
+                self._upload_with_reserve(stopping)
             except (ConnectorDBError, ValueError) as e:
                 if not hasattr(e, "__notes__"):  # of a stream, the uploader has told
                     log.warning("%s: synchronising failed: %s", self._path, e)
@@ -464,27 +498,48 @@ class BaseLogger:
                 return e
             if not stopping():
                 self._note(last_sync_t=self._clock(), last_error=None)
+                self._reserve.make()
             return None
+
+    def _upload_with_reserve(self, stopping: Callable[[], bool]) -> None:
+        try:
+            self._upload(stopping)
+        except SpoolFull:
+            if not self._reserve.release():
+                raise
+            log.warning("%s: the disk is full, uploading with the space that was reserved for it", self._path)
+            self._upload(stopping)
+            # Else SQLite's log would hold on to the space, and the next inserts would need more.
+            self._spool.query("PRAGMA wal_checkpoint(PASSIVE)")
 
     def _upload(self, stopping: Callable[[], bool]) -> None:
         # A connection of its own: inserts do not wait for it, and it may outlive this Logger's closing. If the file
         # has been deleted under the Logger, that is an error, and not the beginning of a new one.
+        self._spool.check_in_place()
         spool = Spool(self._path, synchronous="full", create=False)
         try:
-            session = self._session()
-            try:
-                outbox = Outbox(spool, points_max=self._points_max, bytes_max=self._batch_bytes_max)
-                Uploader(outbox, session, stopping=stopping, on_streams=self._load_streams, clock=self._clock).run()
-            finally:
-                session.close()
+            outbox = Outbox(spool, points_max=self._points_max, bytes_max=self._batch_bytes_max)
+            account = None
+            while account != (account := read_account(spool)):  # again if it was changed meanwhile
+                session = self._session(account)
+                try:
+                    Uploader(
+                        outbox, session, account, stopping=stopping, on_streams=self._load_streams, clock=self._clock
+                    ).run()
+                finally:
+                    session.close()
+                if stopping():
+                    break
         finally:
             spool.close()
 
     def _note(self, **settings: Any) -> None:
         try:
             self._spool.set(**settings)
-        except SpoolError as e:
-            log.warning("%s", e)  # full, or closed meanwhile: it is only for show
+            self._unnoted = {}
+        except SpoolError as e:  # full, or closed meanwhile: it is only for show
+            self._unnoted = {**self._unnoted, **settings}
+            log.warning("%s", e)
 
     def _sync_in_background(self, stopping: Callable[[], bool]) -> float | None:
         wish_s: float | None = None
@@ -497,8 +552,9 @@ class BaseLogger:
                     self.on_sync_fail(error)
             elif self.on_sync is not None and not stopping():
                 self.on_sync()
-        except Exception:
-            # An error in a callback, or one of ours: neither may end the uploading.
+        except BaseException:
+            # An error in a callback (`sys.exit` too ends no more than that), or one of ours: neither may end the
+            # uploading.
             log.exception("%s: synchronising in the background", self._path)
             wish_s = wish_s or 0.0
         return wish_s
@@ -506,8 +562,8 @@ class BaseLogger:
     def _period_s(self) -> float:
         try:
             return self.sync_period_s
-        except SpoolError:
-            return SYNC_PERIOD_S  # closing
+        except (SpoolError, ValueError, TypeError):
+            return SYNC_PERIOD_S  # closing, or somebody has been at the file
 
     def _find_stream(self, name: str) -> _Stream:
         self._load_streams()  # another process may have added it

@@ -8,19 +8,77 @@ sent, by how many threads or processes, nor when any of them dies.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import apsw
+import msgspec
 
-from ..wire import Refusal
+from ..errors import SpoolFull
+from ..wire import DEFAULT_URL, Refusal
 from ._spool import Spool, SpoolStream
 from ._tables import new_source
 
-__all__ = ["Batch", "Contents", "Outbox"]
+__all__ = ["Account", "Batch", "Contents", "Outbox", "change_account", "note_device", "read_account"]
 
 POINT_BYTES = 32
 """What a datapoint takes in a request besides its value."""
+
+
+class Account(NamedTuple):
+    """To whom a spool uploads: the API key of a device, and the server."""
+
+    apikey: str = ""
+    server_url: str = DEFAULT_URL
+
+
+def read_account(spool: Spool) -> Account:
+    """Return the account that *spool* has now: both parts of one moment."""
+    found = spool.query("SELECT key, value FROM settings WHERE key IN ('apikey', 'server_url')")
+    return Account(**{key: str(msgspec.json.decode(value)) for key, value in found})
+
+
+def change_account(spool: Spool, account: Account) -> None:
+    """From now on upload to *account*. What the server told of device and streams is forgotten: they are others."""
+    with spool.transaction() as connection:
+        before = read_account(spool)
+        for key, value in account._asdict().items():
+            if value != getattr(before, key):
+                text = msgspec.json.encode(value).decode()
+                connection.execute("REPLACE INTO settings (key, value) VALUES (?, ?)", (key, text))
+        if account.server_url != before.server_url:
+            _renumber_all(connection)
+            connection.execute("DELETE FROM settings WHERE key='device_before'")
+        else:
+            # Whether it is another device shows at the next contact: it may have got a new API key.
+            connection.execute("UPDATE OR REPLACE settings SET key='device_before' WHERE key='device'")
+        connection.execute("DELETE FROM settings WHERE key='device'")
+        connection.execute("UPDATE streams SET known=0")
+
+
+def note_device(spool: Spool, account: Account, path: str) -> None:
+    """Note that *account* is the device *path*, unless the spool has got another account meanwhile.
+
+    If another device was uploaded to before, the frozen batches get a new source: what is known of their numbers
+    was said of the other one. Writes nothing that the spool knows already.
+    """
+    if spool.get("device") == path:
+        return
+    with spool.transaction() as connection:
+        if read_account(spool) != account:
+            return
+        if spool.get("device_before", path) != path:
+            _renumber_all(connection)
+        connection.execute("DELETE FROM settings WHERE key='device_before'")
+        text = msgspec.json.encode(path).decode()
+        connection.execute("REPLACE INTO settings (key, value) VALUES ('device', ?)", (text,))
+
+
+def _renumber_all(connection: apsw.Connection) -> None:
+    source = new_source()
+    connection.execute("UPDATE identity SET source=?", (source,))
+    connection.execute("UPDATE batches SET source=?, failures=0", (source,))
 
 
 class Batch(NamedTuple):
@@ -67,6 +125,13 @@ class Outbox:
     def horizon(self) -> int:
         """The number of the newest row that there is."""
         return int(self.spool.query("SELECT coalesce(max(id), 0) FROM rows")[0][0])
+
+    def settle(self) -> None:
+        """Put all rows on disk if a batch is to be repeated, as freezing one does; a full disk has to do without."""
+        if self.spool.query("SELECT 1 FROM batches LIMIT 1"):
+            with contextlib.suppress(SpoolFull):
+                # Not an UPDATE: SQLite does not write what has not changed.
+                self.spool.write("REPLACE INTO settings SELECT key, value FROM settings WHERE key='device'")
 
     def order(self) -> list[int]:
         """The streams with rows, by number; those whose last attempts got no answer come last.

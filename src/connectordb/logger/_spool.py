@@ -53,7 +53,7 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True):
     """A datapoint that the server refused.
 
     Attributes:
-        stream: Name of its stream.
+        stream: Name of its stream; empty if it never had one that may be.
         t: Its time stamp in seconds since the Unix epoch; ``None`` if it never had one.
         d: Its value; the text as it was if that is not JSON.
         reason: Why it was refused.
@@ -101,6 +101,7 @@ class Spool:
         self._lock = threading.RLock()
         self._closed = True
         self._in_block = False
+        self._lost = False
         self._synchronous = synchronous
         if create:
             _make_private(path)
@@ -141,8 +142,8 @@ class Spool:
         """
         try:
             with self._lock:
-                if self._connection.in_transaction:
-                    self._leave_transaction()
+                if self._lost or self._connection.in_transaction:
+                    self._check_writable()
                 self._execute(_INSERT, (stream_id, t, d))
         except apsw.Error as e:
             raise self._error(e) from e
@@ -156,8 +157,7 @@ class Spool:
     def transaction(self) -> Iterator[apsw.Connection]:
         """Do what is in the block in one transaction. Nobody else writes to the file meanwhile."""
         with self._lock, self._translated():
-            if self._connection.in_transaction:
-                self._leave_transaction()
+            self._check_writable()
             try:
                 # A signal handler may raise as soon as this returns.
                 self._execute("BEGIN IMMEDIATE")
@@ -171,18 +171,23 @@ class Spool:
             finally:
                 self._in_block = False
 
-    def _leave_transaction(self) -> None:
-        """Roll back what an exception from a signal has left open.
+    def _check_writable(self) -> None:
+        """Make sure that what is written next is on its own, and in a file that stays.
 
         Raises:
-            SpoolError: it is not over: a signal handler, or a callback, wants to write in the middle of it.
+            SpoolError: the file was deleted or replaced; or a signal handler, or a callback, wants to write in the
+                middle of what it has interrupted.
         """
+        if self._lost:
+            raise SpoolError(f"the spool {self.path} was deleted or replaced while it was open: open the Logger again")
+        if not self._connection.in_transaction:
+            return
         if self._in_block:
             raise SpoolError(
                 f"the spool {self.path} is being written by what was interrupted here, a signal handler perhaps: "
                 "nothing can be inserted until that is done"
             )
-        self._execute("ROLLBACK")
+        self._execute("ROLLBACK")  # an exception from a signal has left it open
 
     def query(self, sql: str, bindings: Sequence[Any] = ()) -> list[Any]:
         """Return the rows that *sql* gives."""
@@ -210,7 +215,7 @@ class Spool:
                 connection.execute("UPDATE identity SET inode=?, source=coalesce(?, source)", (inode, source))
 
     def check_in_place(self) -> None:
-        """Raise `SpoolError`, now and at every use from now on, if the file was deleted or replaced.
+        """Raise `SpoolError`, now and at every write from now on, if the file was deleted or replaced.
 
         What is inserted into a file without a name would be gone with the process.
         """
@@ -219,9 +224,8 @@ class Spool:
         except OSError:
             found = None
         if found != self._opened_inode:
-            with self._lock:
-                self._execute = self._refuse_lost
-            self._refuse_lost("")
+            self._lost = True
+            self._check_writable()
 
     # Settings
 
@@ -284,7 +288,8 @@ class Spool:
     def rejected(self) -> list[Rejected]:
         """Return the refused datapoints, oldest refusal first."""
         found = self.query(
-            "SELECT name, t, d, reason, rejected_t FROM rejected JOIN streams ON streams.id=stream ORDER BY rejected.id"
+            "SELECT coalesce(name, ''), t, d, reason, rejected_t FROM rejected LEFT JOIN streams ON streams.id=stream "
+            "ORDER BY rejected.id"
         )
         return [
             Rejected(stream=name, t=t, d=_value(d), reason=reason, rejected_t=at) for name, t, d, reason, at in found
@@ -297,7 +302,7 @@ class Spool:
     def retry_rejected(self) -> int:
         """Let the refused datapoints wait for upload again, except those that are no datapoints; return how many."""
         with self.transaction() as connection:
-            usable = "t IS NOT NULL AND json_valid(d)"
+            usable = "t IS NOT NULL AND json_valid(d) AND stream IN (SELECT id FROM streams)"
             connection.execute(
                 f"INSERT INTO rows (stream, t, d) SELECT stream, t, d FROM rejected WHERE {usable} ORDER BY id"
             )
@@ -341,9 +346,6 @@ class Spool:
 
     def _refuse(self, sql: str, bindings: Sequence[Any] = ()) -> Any:
         raise SpoolError(f"the spool {self.path} is closed")
-
-    def _refuse_lost(self, sql: str, bindings: Sequence[Any] = ()) -> Any:
-        raise SpoolError(f"the spool {self.path} was deleted or replaced while it was open: open the Logger again")
 
     def _reopen(self, sql: str, bindings: Sequence[Any] = ()) -> Any:
         self._open()

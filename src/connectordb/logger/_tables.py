@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +13,7 @@ import msgspec
 
 from ..datapoint import check_time
 from ..errors import SchemaInvalid, SpoolCorrupt, SpoolError
+from ..paths import is_name
 from ..schema import compile_schema
 
 __all__ = ["APPLICATION_ID", "new_source", "prepare"]
@@ -19,6 +21,8 @@ __all__ = ["APPLICATION_ID", "new_source", "prepare"]
 APPLICATION_ID = 0x43444253  # "CDBS", in the header of the file
 VERSION = 1
 SWITCH_TIMEOUT_S = 10.0
+NO_STREAM = 0
+"""Of rejected datapoints of an old spool that belong to no stream."""
 
 _TABLES = """
 -- AUTOINCREMENT: the number of a datapoint that was sent and deleted is never given to another one. Uploads are
@@ -66,6 +70,7 @@ CREATE TABLE settings (
 );
 """
 _OLD_TABLES = {"cache", "metadata", "streams"}
+_OLD = "the spool of ConnectorDB 0.3"
 
 
 def new_source() -> str:
@@ -77,7 +82,8 @@ def prepare(connection: apsw.Connection, path: str, now: float) -> None:
     """Make the tables in an empty file, or take over a spool of ConnectorDB 0.3; leave a spool of ours as it is.
 
     Each in one transaction: whatever happens, the file is in the old form or in the new one. *now* is the time in
-    seconds that rejected datapoints get.
+    seconds that rejected datapoints get, and those with the time stamp 0. Rows of an old spool that cannot be used go
+    to the rejected ones with the reason; settings that cannot be used get their defaults.
 
     Raises:
         SpoolCorrupt: the file is something else. It is left untouched.
@@ -145,33 +151,45 @@ def _take_over(connection: apsw.Connection, now: float) -> None:
     connection.execute("ALTER TABLE streams RENAME TO old_streams")
     _create(connection)
     _take_settings(connection)
-    for name, schema in list(connection.execute("SELECT stream, jsonschema FROM old_streams ORDER BY rowid")):
+    streams = connection.execute(
+        "SELECT CAST(stream AS BLOB), CAST(jsonschema AS BLOB) FROM old_streams ORDER BY rowid"
+    )
+    for raw_name, schema in list(streams):
         text = _schema_text(schema)
         creation = {"schema": text} if text else {}
-        connection.execute(
-            "INSERT OR IGNORE INTO streams (name, schema, creation) VALUES (?, ?, ?)",
-            (str(name), text, msgspec.json.encode(creation).decode()),
-        )
-    connection.execute("INSERT OR IGNORE INTO streams (name) SELECT DISTINCT CAST(stream AS TEXT) FROM cache")
+        if _why_no_stream(raw_name) is None:
+            connection.execute(
+                "INSERT OR IGNORE INTO streams (name, schema, creation) VALUES (?, ?, ?)",
+                (_shown(raw_name), text, msgspec.json.encode(creation).decode()),
+            )
+    for (raw_name,) in list(connection.execute("SELECT DISTINCT CAST(stream AS BLOB) FROM cache")):
+        if _why_no_stream(raw_name) is None:
+            connection.execute("INSERT OR IGNORE INTO streams (name) VALUES (?)", (_shown(raw_name),))
     ids = dict(connection.execute("SELECT name, id FROM streams"))
     good = "INSERT INTO rows (stream, t, d) VALUES (?, ?, ?)"
     bad = "INSERT INTO rejected (stream, t, d, reason, rejected_t) VALUES (?, ?, ?, ?, ?)"
-    for name, t, d, why in _old_points(connection):
+    for name, t, d, why in _old_points(connection, now):
         if why is None:
             connection.execute(good, (ids[name], t, d))
         else:
-            connection.execute(bad, (ids[name], t, d, why, now))
+            connection.execute(bad, (ids.get(name, NO_STREAM), t, d, why, now))
     connection.execute("DROP TABLE cache; DROP TABLE metadata; DROP TABLE old_streams")
 
 
 def _take_settings(connection: apsw.Connection) -> None:
-    columns = "apikey, serverurl, lastsynctime, syncperiod, userdatajson"
-    for apikey, url, last_sync_t, period_s, data in connection.execute(f"SELECT {columns} FROM metadata LIMIT 1"):
+    """Take over the settings; those that cannot be used get their defaults."""
+    columns = "CAST(apikey AS BLOB), CAST(serverurl AS BLOB), CAST(userdatajson AS BLOB)"
+    numbers = ", ".join(
+        f"CASE WHEN typeof({name}) IN ('integer', 'real') THEN {name} END" for name in ("lastsynctime", "syncperiod")
+    )
+    for apikey, url, data, last_sync_t, period_s in connection.execute(
+        f"SELECT {columns}, {numbers} FROM metadata LIMIT 1"
+    ):
         settings = {
-            "apikey": apikey,
-            "server_url": url,
-            "last_sync_t": last_sync_t,
-            "sync_period_s": period_s,
+            "apikey": _text(apikey),
+            "server_url": _text(url),
+            "last_sync_t": None if last_sync_t is None or check_time(last_sync_t) else last_sync_t,
+            "sync_period_s": None if period_s is None or not 0 < period_s < threading.TIMEOUT_MAX else period_s,
             "data": _decoded(data),
             "created": True,
         }
@@ -182,22 +200,56 @@ def _take_settings(connection: apsw.Connection) -> None:
                 )
 
 
-def _old_points(connection: apsw.Connection) -> Iterator[tuple[str, float | None, str, str | None]]:
-    """The stream, time stamp, JSON text of each old datapoint, and what is wrong with it."""
-    query = "SELECT CAST(stream AS TEXT), timestamp, CAST(jsondata AS BLOB) FROM cache ORDER BY rowid"
-    for name, t, raw in connection.execute(query):
-        text = (raw or b"").decode(errors="replace")
-        if not isinstance(t, int | float):
-            yield name, None, text, "the spool of ConnectorDB 0.3 had no time stamp for it"
-        elif why := check_time(t):
-            yield name, t, text, why
-        else:
-            try:
-                msgspec.json.decode(raw or b"")
-            except (msgspec.MsgspecError, UnicodeError, RecursionError) as e:
-                yield name, t, text, f"its value in the spool of ConnectorDB 0.3 is not JSON: {e}"
-            else:
-                yield name, t, text, None
+def _old_points(connection: apsw.Connection, now: float) -> Iterator[tuple[str, float | None, str, str | None]]:
+    """The stream, time stamp, JSON text of each old datapoint, and what is wrong with it.
+
+    A time stamp 0, which ConnectorDB takes for none, becomes *now*: the server would take the time of the upload.
+    """
+    query = (
+        "SELECT CAST(stream AS BLOB), CASE WHEN typeof(timestamp) IN ('integer', 'real') THEN timestamp END, "
+        "CAST(timestamp AS BLOB), CAST(jsondata AS BLOB) FROM cache ORDER BY rowid"
+    )
+    for raw_name, number, raw_t, raw in connection.execute(query):
+        t = now if number == 0 else number
+        why = _why_no_stream(raw_name) or _why_no_time(t, raw_t) or _why_no_json(raw)
+        yield _shown(raw_name), t, _shown(raw), why
+
+
+def _why_no_stream(raw: bytes | None) -> str | None:
+    if raw is None:
+        return f"{_OLD} did not tell its stream"
+    if is_name(_text(raw) or ""):
+        return None
+    return f"its stream in {_OLD} was {_shown(raw)!r}, which is no name of a stream"
+
+
+def _why_no_time(t: float | None, raw: bytes | None) -> str | None:
+    if t is not None:
+        return check_time(t)
+    return (
+        f"{_OLD} had no time stamp for it"
+        if raw is None
+        else f"its time stamp in {_OLD}, {_shown(raw)!r}, is no number"
+    )
+
+
+def _why_no_json(raw: bytes | None) -> str | None:
+    try:
+        msgspec.json.decode(raw or b"")
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as e:
+        return f"its value in {_OLD} is not JSON: {e}"
+    return None
+
+
+def _shown(raw: bytes | None) -> str:
+    return (raw or b"").decode(errors="replace")
+
+
+def _text(raw: bytes | None) -> str | None:
+    try:
+        return None if raw is None else raw.decode()
+    except UnicodeError:
+        return None
 
 
 def _schema_text(text: Any) -> str | None:

@@ -45,7 +45,7 @@ from ..errors import (
 )
 from ..schema import compile_schema
 from ..wire import InsertReport, Refusal
-from ._outbox import Batch, Contents, Outbox
+from ._outbox import Account, Batch, Contents, Outbox, note_device, read_account
 from ._spool import SpoolStream
 
 __all__ = ["Uploader", "own_path"]
@@ -76,6 +76,7 @@ class Uploader:
     Args:
         outbox: What to upload.
         session: To whom; it should repeat nothing by itself.
+        account: To whom, too. The run ends when the spool has got another one.
         stopping: Asked between requests; the run ends when it returns ``True``.
         on_streams: Called after the spool has learned something about streams from the server.
         clock: Gives seconds since the Unix epoch.
@@ -85,6 +86,7 @@ class Uploader:
         self,
         outbox: Outbox,
         session: Session,
+        account: Account,
         *,
         stopping: Callable[[], bool] = lambda: False,
         on_streams: Callable[[], None] = lambda: None,
@@ -93,7 +95,8 @@ class Uploader:
         self._outbox = outbox
         self._spool = outbox.spool
         self._session = session
-        self._stopping = stopping
+        self._account = account
+        self._told_to_stop = stopping
         self._on_streams = on_streams
         self._clock = clock
         self._device = ""
@@ -110,8 +113,9 @@ class Uploader:
             SpoolError: the spool cannot be written.
         """
         self._device = own_path(self._session)
-        self._spool.set(device=self._device)
+        note_device(self._spool, self._account, self._device)
         horizon = self._outbox.horizon()
+        self._outbox.settle()
         errors: list[RequestError] = []
         for stream in self._spool.streams().values():
             if not stream.known and not self._stopping():
@@ -147,17 +151,32 @@ class Uploader:
                     fields = self._session.run(_calls.read(path))
                 except NotFound:
                     fields = {}
-        self._spool.set_known(stream.id, _usable_schema(fields.get("schema")))
+        schema = _usable_schema(fields.get("schema"))
+        now = self._spool.streams().get(stream.name, stream)
+        if (now.known and schema in (None, now.schema)) or self._stopping():
+            return  # nothing new; or it would be said of the device of another account
+        self._spool.set_known(stream.id, schema)
+
+    def _stopping(self) -> bool:
+        return self._told_to_stop() or read_account(self._spool) != self._account
 
     def _drain(self, stream: SpoolStream, horizon: int) -> None:
         conflicts = 0
+        made_again = False
         while not self._stopping():
             stream = self._spool.streams().get(stream.name, stream)  # a batch may have become smaller
             batch = self._outbox.freeze(stream, horizon)
-            if batch is None:
+            if batch is None or self._stopping():  # a batch frozen since the account changed is the new one's
                 return
             try:
                 self._send(stream, batch)
+            except NotFound:
+                if made_again:
+                    raise
+                made_again = True
+                log.info("%s: the server has no stream '%s' any more", self._spool.path, stream.name)
+                self._introduce(stream)
+                self._on_streams()
             except UploadConflict:
                 conflicts += 1
                 if conflicts > CONFLICTS_MAX:
