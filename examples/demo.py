@@ -40,7 +40,7 @@ COUNTERS = {
     "required": ["read", "written"],
 }
 SAMPLE_PERIOD_S = 0.1
-PLOT_WIDTH = 30
+PLOT_WIDTH = 16
 
 console = Console(highlight=False)
 
@@ -98,7 +98,7 @@ def plot(stored: list[tuple[float, Any]]) -> str:
 def short(value: Any) -> str:
     """Return *value* in few characters."""
     if isinstance(value, dict):
-        return ", ".join(f"{short(v)} {k}" for k, v in value.items())
+        return " / ".join(short(v) for v in value.values())
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if abs(value) >= size:
             return f"{value / size:.1f}{unit}"
@@ -137,7 +137,9 @@ def log_measurements(logger: Logger, seconds: float, database: str, port: int) -
 
 def compare(db: ConnectorDB, logged: dict[str, list[tuple[float, Any]]]) -> bool:
     """Show what the server has, and tell whether it is exactly what was logged."""
-    table = Table("stream", "datapoints", "newest", "value", "plot", "as logged", box=box.SIMPLE)
+    table = Table(box=box.SIMPLE)
+    for heading in ("stream", "points", "newest", "value", "plot", "same"):
+        table.add_column(heading, no_wrap=True)
     right = True
     for stream in db("demo/machine").streams():
         stored = [(dp["t"], dp["d"]) for dp in stream.iter()]
