@@ -9,7 +9,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
@@ -18,18 +18,14 @@ from ..client._transport import HttpTransport, Transport
 from ..datapoints import Time
 from ..errors import (
     ConnectorDBError,
-    Invalid,
-    InvalidValue,
     NotFound,
     RequestError,
-    SchemaInvalid,
     SpoolError,
     SpoolFull,
 )
 from ..paths import check_name
-from ..schema import compile_schema
-from ..wire import StreamCreate
 from ._background import Background
+from ._checks import CheckedStream, creation_text, schema_text
 from ._outbox import Account, Outbox, change_account, note_device, read_account
 from ._reserve import Reserve
 from ._spool import Rejected, Spool, Synchronous
@@ -50,14 +46,6 @@ STOP_TIMEOUT_S = 10.0
 BATCH_POINTS_MAX = 5_000
 BATCH_BYTES_MAX = 500_000
 """Below what web servers in front of ours take by default (1 MB)."""
-
-
-class _Stream(NamedTuple):
-    """What an insert needs to know of a stream."""
-
-    id: int
-    is_valid: Callable[[Any], bool]
-    schema: str | None
 
 
 class BaseLogger:
@@ -161,7 +149,7 @@ class BaseLogger:
         self._background: Background | None = None
         self._connectordb: ConnectorDB | None = None
         self._closed = False
-        self._streams: dict[str, _Stream] = {}
+        self._streams: dict[str, CheckedStream] = {}
         self._unnoted: dict[str, Any] = {}
         self._reserve = Reserve(self._path)
         self._spool = Spool(self._path, synchronous=synchronous, bytes_max=spool_bytes_max)
@@ -199,8 +187,8 @@ class BaseLogger:
             SchemaInvalid: *schema* is no JSON Schema of draft 4; also a `jsonschema.SchemaError`.
         """
         check_name(name, "stream name")
-        text = None if schema is None else _schema_text(schema)
-        creation = _creation(fields if text is None else {**fields, "schema": text})
+        text = None if schema is None else schema_text(schema)
+        creation = creation_text(fields if text is None else {**fields, "schema": text})
         self._spool.add_stream(name, text, creation)
         self._load_streams()
 
@@ -243,7 +231,7 @@ class BaseLogger:
             stream = self._find_stream(name)
         # The server would take 0 for the time of the upload.
         t = (0.0 if t is None else check_t(t)) or check_now(self._clock())
-        self._spool.append(stream.id, t, _checked(stream, value))
+        self._spool.append(stream.id, t, stream.encode(value))
 
     def insert_many(self, datapoints: Mapping[str, Iterable[Mapping[str, Any]]]) -> None:
         """Append many datapoints, to one stream or several: all of them or, if one is wrong, none.
@@ -261,7 +249,7 @@ class BaseLogger:
             stream = self._streams.get(name) or self._find_stream(name)
             for point in points:
                 t, value = read_point(point)
-                rows.append((stream.id, check_now(now) if t is None else t, _checked(stream, value)))
+                rows.append((stream.id, check_now(now) if t is None else t, stream.encode(value)))
         self._spool.append_many(rows)
 
     def __len__(self) -> int:
@@ -565,7 +553,7 @@ class BaseLogger:
         except (SpoolError, ValueError, TypeError):
             return SYNC_PERIOD_S  # closing, or somebody has been at the file
 
-    def _find_stream(self, name: str) -> _Stream:
+    def _find_stream(self, name: str) -> CheckedStream:
         self._load_streams()  # another process may have added it
         try:
             return self._streams[name]
@@ -575,14 +563,7 @@ class BaseLogger:
     def _load_streams(self) -> None:
         if self._closed:
             return
-        self._streams = {
-            name: _Stream(
-                stream.id,
-                compile_schema(stream.schema).is_valid if stream.schema is not None else _anything,
-                stream.schema,
-            )
-            for name, stream in self._spool.streams().items()
-        }
+        self._streams = {name: CheckedStream.of(stream) for name, stream in self._spool.streams().items()}
 
     def _after_fork(self) -> None:
         """In a child process: locks that nobody holds, and no thread. The spool sees to itself."""
@@ -601,46 +582,6 @@ def _after_fork_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
-def _anything(value: object) -> bool:
-    return True
-
-
-def _checked(stream: _Stream, value: Any) -> str:
-    """Return *value* as JSON text if it fits the schema of *stream*."""
-    text = encode_value(value)
-    try:
-        if stream.is_valid(value):
-            return text
-    except (TypeError, ValueError):
-        pass  # nothing that a schema engine knows
-    # What counts is how JSON sees it: a tuple is an array, a float of numpy a number.
-    value = msgspec.json.decode(text)
-    schema = compile_schema(stream.schema or "{}")
-    if not schema.is_valid(value):
-        from ._mismatch import ValueMismatch  # jsonschema takes long to import
-
-        raise ValueMismatch(schema.explain(value))
-    return text
-
-
-def _schema_text(schema: Mapping[str, Any] | str) -> str:
-    try:
-        text = schema if isinstance(schema, str) else encode_value(dict(schema))
-        return compile_schema(text).text
-    except (SchemaInvalid, InvalidValue, TypeError, ValueError) as e:
-        from ._mismatch import SchemaRefused
-
-        raise SchemaRefused(getattr(e, "msg", str(e))) from None
-
-
-def _creation(fields: dict[str, Any]) -> str:
-    try:
-        msgspec.convert(fields, StreamCreate)
-        return msgspec.json.encode(fields).decode()
-    except (msgspec.MsgspecError, TypeError) as e:
-        raise Invalid(f"the stream cannot be created with these fields: {e}") from None
 
 
 def _shown(e: BaseException) -> str:
