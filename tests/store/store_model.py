@@ -14,6 +14,7 @@ from connectordb.block import Block
 from connectordb.datapoint import Datapoint
 from connectordb.errors import (
     AlreadyExists,
+    InvalidRange,
     NotFound,
     TimestampOrder,
     Unavailable,
@@ -23,9 +24,11 @@ from connectordb.query import Range
 from connectordb.store.base import (
     Appended,
     Counts,
+    Cursor,
     Device,
     Head,
     Mode,
+    Page,
     Store,
     Stream,
     Substream,
@@ -52,6 +55,7 @@ class _Sequence:
 
     def __init__(self) -> None:
         self.points: list[Datapoint] = []
+        self.arrived: list[Datapoint] = []
         self.t = 0.0
         self.merges = 0
         self.uploads: dict[str, Upload] = {}
@@ -86,6 +90,7 @@ class MemoryStore:
         for key, sequence in self._state.data.items():
             state.data[key] = copy.copy(sequence)
             state.data[key].points = list(sequence.points)
+            state.data[key].arrived = list(sequence.arrived)
             state.data[key].uploads = dict(sequence.uploads)
         try:
             result = work(_MemoryTransaction(state, self._clock))
@@ -146,6 +151,29 @@ class MemoryStore:
             if limit is not None:
                 limit -= len(page)
                 points = points[:limit]
+
+    def cursor_at(
+        self, stream_id: int, substream: Substream, *, t: float | None = None, i: int | None = None
+    ) -> Cursor:
+        points = _sequence(self._state, stream_id, substream).points
+        done = len(points) if t is None and i is None else sum(p.t <= t for p in points) if t is not None else 0
+        if i is not None:
+            done = len(points) - len(points[i:])
+        return Cursor(0, len(points), done) if done < len(points) else Cursor.behind(len(points))
+
+    def read_after(self, stream_id: int, substream: Substream, cursor: Cursor) -> Iterator[Page]:
+        sequence = _sequence(self._state, stream_id, substream)
+        now = len(sequence.arrived)
+        if not 0 <= cursor.base <= cursor.state <= now:
+            raise InvalidRange("ahead")
+        for base, state, done in (cursor, Cursor(cursor.state, now)):
+            new = {id(p) for p in sequence.arrived[base:state]}
+            left = [p for p in sequence.points if id(p) in new][done:]
+            while left:
+                page, left = left[: self._page_points], left[self._page_points :]
+                done += len(page)
+                behind = Cursor(base, state, done) if left else Cursor.behind(state)
+                yield Page(Block.of(page), _position(sequence.points, page[0]), behind)
 
     def close(self) -> None:
         self._closed = True
@@ -256,8 +284,9 @@ class _MemoryTransaction:
         if upload is not None:
             reply = self.find_reply(stream_id, substream, upload)
             if reply is not None:
-                return Appended(-1, None, True, reply)
+                return Appended(-1, None, len(sequence.arrived), True, reply)
         first = -1
+        arrivals = len(sequence.arrived)
         if block is not None:
             points = [copy.copy(point) for point in block.points]
             if points[0].t < sequence.t and mode == Mode.ORDERED:
@@ -267,11 +296,12 @@ class _MemoryTransaction:
             first = sum(p.t <= points[0].t for p in sequence.points)
             sequence.merges += points[0].t < sequence.t
             sequence.points = sorted(sequence.points + points, key=lambda p: p.t)
+            sequence.arrived += points
             sequence.t = sequence.points[-1].t
             block = Block.of(points)
         if upload is not None:
             sequence.uploads[upload.source] = upload
-        return Appended(first, block, False, upload.reply if upload else b"")
+        return Appended(first, block, arrivals, False, upload.reply if upload else b"")
 
 
 def _first(found: Iterator[T]) -> T | None:
@@ -345,6 +375,19 @@ def values(
         assert (one.n, one.t1, one.t2) == (len(points), points[0].t, points[-1].t)
         found += [(p.t, p.d) for p in points]
     return found
+
+
+def unseen(
+    store: Store, stream_id: int, cursor: Cursor, substream: Substream = Substream.MAIN
+) -> tuple[list[tuple[float, Any]], Cursor]:
+    """All datapoints (t, d) that a reader at *cursor* has not seen, and where it is then."""
+    found = []
+    for page in store.read_after(stream_id, substream, cursor):
+        points = msgspec.json.decode(b"[" + page.block.json + b"]", type=list[Datapoint])
+        assert (page.block.n, page.block.t1, page.block.t2) == (len(points), points[0].t, points[-1].t)
+        found += [(p.t, p.d) for p in points]
+        cursor = page.cursor
+    return found, cursor
 
 
 def appending(

@@ -6,7 +6,18 @@ from typing import Any
 
 import msgspec
 import pytest
-from store_model import Clock, appending, block, create_device, create_user, insert, make_streams, select, values
+from store_model import (
+    Clock,
+    appending,
+    block,
+    create_device,
+    create_user,
+    insert,
+    make_streams,
+    select,
+    unseen,
+    values,
+)
 
 from connectordb.block import Block
 from connectordb.datapoint import Datapoint
@@ -21,6 +32,7 @@ from connectordb.errors import (
 from connectordb.query import Range
 from connectordb.store.base import (
     Counts,
+    Cursor,
     Device,
     Head,
     Mode,
@@ -372,7 +384,7 @@ def test_an_insert_of_nothing_changes_nothing(store: Store, stream: int) -> None
     assert (appended.first_index, appended.block) == (-1, None)
     assert store.head(stream, MAIN) == Head(0, 0.0, 0, 0)
     assert insert(store, stream, None, upload=Upload("u", 1, 3, b"d", b"r")).reply == b"r"
-    assert insert(store, stream, None, upload=Upload("u", 1, 3, b"d", b"other")) == (-1, None, True, b"r")
+    assert insert(store, stream, None, upload=Upload("u", 1, 3, b"d", b"other")) == (-1, None, 0, True, b"r")
 
 
 def test_a_repeated_upload_gets_the_first_answer_and_writes_nothing(store: Store, stream: int) -> None:
@@ -380,7 +392,7 @@ def test_a_repeated_upload_gets_the_first_answer_and_writes_nothing(store: Store
     first = insert(store, stream, block((1.0, 1)), upload=upload)
     assert (first.first_index, first.repeated, first.reply) == (0, False, b"reply")
     again = insert(store, stream, block((1.0, 1)), upload=upload._replace(reply=b"another"))
-    assert again == (-1, None, True, b"reply")
+    assert again == (-1, None, 1, True, b"reply")
     insert(store, stream, block((2.0, 2)), upload=Upload("u", 4, 4, b"x"))
     assert values(store, stream) == [(1.0, 1), (2.0, 2)]
 
@@ -564,6 +576,54 @@ def test_a_read_may_be_left_at_any_time(store: Store, stream: int) -> None:
     del reading, readings
     insert(store, stream, block((9.0, 1)))
     assert len(values(store, stream)) == 4_501
+
+
+def test_a_reader_with_a_cursor_gets_late_points_too_and_nothing_twice(store: Store, stream: int) -> None:
+    insert(store, stream, block((10, "a"), (20, "b"), (30, "c")))
+    cursor = store.cursor_at(stream, MAIN)
+    insert(store, stream, block((5, "d"), (20, "e"), (40, "f")), Mode.MERGE)
+    insert(store, stream, block((50, "g")))
+    insert(store, stream, block((20, "h"), (45, "i")), Mode.MERGE)
+    new = [(5, "d"), (20, "e"), (20, "h"), (40, "f"), (45, "i"), (50, "g")]
+    assert unseen(store, stream, cursor) == (new, Cursor.behind(9))
+    assert unseen(store, stream, Cursor.behind(9)) == ([], Cursor.behind(9))
+
+
+def test_a_reader_interrupted_midway_goes_on_where_it_was(store: Store, stream: int) -> None:
+    insert(store, stream, block(*((t, t) for t in range(10))))
+    page = next(store.read_after(stream, MAIN, store.cursor_at(stream, MAIN, t=1)))
+    seen = [p.d for p in page.block.points]
+    insert(store, stream, block((0.5, "late"), (2.5, "late"), (20, "new")), Mode.MERGE)
+    rest, cursor = unseen(store, stream, page.cursor)
+    assert seen + [d for _, d in rest] == [*range(2, 10), "late", "late", "new"]
+    assert cursor == Cursor.behind(13)
+
+
+@pytest.mark.parametrize(
+    "where, expected",
+    [
+        ({}, Cursor.behind(3)),
+        ({"t": 20}, Cursor(0, 3, 2)),
+        ({"t": 0}, Cursor(0, 3, 0)),
+        ({"t": 30}, Cursor.behind(3)),
+        ({"i": -1}, Cursor(0, 3, 2)),
+        ({"i": -9}, Cursor(0, 3, 0)),
+        ({"i": 1}, Cursor(0, 3, 1)),
+        ({"i": 9}, Cursor.behind(3)),
+    ],
+)
+def test_cursors_can_be_had_for_a_time_and_an_index(
+    store: Store, stream: int, where: dict[str, Any], expected: Cursor
+) -> None:
+    insert(store, stream, block((10, 0), (20, 0), (30, 0)))
+    assert store.cursor_at(stream, MAIN, **where) == expected
+
+
+@pytest.mark.parametrize("cursor", [Cursor.behind(2), Cursor(0, 2, 1), Cursor(1, 0, 0), Cursor(-1, 1, 0)])
+def test_a_cursor_ahead_of_the_stream_is_refused(store: Store, stream: int, cursor: Cursor) -> None:
+    insert(store, stream, block((10, 0)))
+    with pytest.raises(InvalidRange):
+        unseen(store, stream, cursor)
 
 
 def test_closing_carries_out_what_was_submitted_and_then_refuses(store: Store, stream: int) -> None:

@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,14 @@ import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 from pytest import MonkeyPatch
-from store_model import Clock, MemoryStore, make_streams, values
+from store_model import Clock, MemoryStore, make_streams, unseen, values
 
 from connectordb.block import Block
 from connectordb.datapoint import Datapoint
 from connectordb.errors import ConnectorDBError, NotFound, Unavailable
 from connectordb.query import Range
-from connectordb.store import _data, _layer, _merge
-from connectordb.store.base import Mode, Store, Stream, Substream, Transaction, Upload
+from connectordb.store import _data, _layer, _merge, _read
+from connectordb.store.base import Cursor, Mode, Store, Stream, Substream, Transaction, Upload
 from connectordb.store.sqlite import SQLiteStore
 
 TIMES = st.integers(0, 12).map(float)
@@ -67,15 +68,27 @@ class _Reading:
             assert len(self.got) == len(self.expected)
 
 
+class _Follower:
+    """A reader who comes back with a cursor, and has got everything once."""
+
+    def __init__(self, stream: int, cursor: Cursor, before: list[tuple[float, Any]]) -> None:
+        self.stream = stream
+        self.cursor = cursor
+        self.got = before
+
+
 class StoreMachine(RuleBasedStateMachine):
     streams = Bundle("streams")
     readings = Bundle("readings")
+    followers = Bundle("followers")
 
     def __init__(self) -> None:
         super().__init__()
         self.patches = MonkeyPatch()
         self.patches.setattr(_data, "PAGE_POINTS", 4)
         self.patches.setattr(_data, "PAGE_BYTES_MAX", 120)
+        self.patches.setattr(_read, "PAGE_POINTS", 4)
+        self.patches.setattr(_read, "PAGE_BYTES_MAX", 120)
         self.patches.setattr(_layer, "ROW_POINTS_MAX", 5)
         self.patches.setattr(_layer, "_ROWS_MAX", 2)
         self.patches.setattr(_merge, "_RUN_POINTS_MAX", 3)
@@ -228,6 +241,42 @@ class StoreMachine(RuleBasedStateMachine):
         except Unavailable:
             assert reading.store is not self.store
             reading.ended = True
+
+    @rule(
+        target=followers,
+        stream=streams,
+        where=st.one_of(
+            st.just({}),
+            st.fixed_dictionaries({"t": TIMES}),
+            st.fixed_dictionaries({"i": st.integers(-20, 60)}),
+        ),
+    )
+    def begin_to_follow(self, stream: int, where: dict[str, Any]) -> _Follower | None:
+        def cursor_at(store: Store, id_of: Callable[[int], int]) -> Cursor:
+            return store.cursor_at(id_of(stream), Substream.MAIN, **where)
+
+        cursor = self.both(cursor_at)
+        if not isinstance(cursor, Cursor):
+            return None
+        points = values(self.store, stream)
+        return _Follower(stream, cursor, points[: cursor.done] if cursor.base == 0 != cursor.state else points)
+
+    @rule(follower=followers, pages=st.integers(1, 5))
+    def follow(self, follower: _Follower | None, pages: int) -> None:
+        if follower is None:
+            return
+        every = self.both(lambda store, id_of: unseen(store, id_of(follower.stream), follower.cursor))
+        if not isinstance(every, tuple):
+            return
+        expected, end = every
+        got = []
+        for page in islice(self.store.read_after(follower.stream, Substream.MAIN, follower.cursor), pages):
+            got += [(p.t, p.d) for p in page.block.points]
+            follower.cursor = page.cursor
+        assert got == expected[: len(got)]
+        follower.got += got
+        if follower.cursor == end:
+            assert sorted(follower.got) == sorted(values(self.store, follower.stream))
 
     @rule()
     def reopen(self) -> None:

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import apsw
 import pytest
-from store_model import block, insert, make_streams, values
+from store_model import block, insert, make_streams, unseen, values
 
 from connectordb.errors import FolderError, StoreError
 from connectordb.store._migrate import Migration, load_migrations, migrate
+from connectordb.store.base import Mode, Substream
 from connectordb.store.sqlite import SQLiteStore
 
 ONE = Migration(1, "one", "CREATE TABLE a (x INTEGER); INSERT INTO a VALUES (1)")
@@ -40,9 +41,29 @@ def test_a_new_database_is_recorded_and_is_its_owners_alone(tmp_path: Path) -> N
     SQLiteStore(path, clock=lambda: 5.0).close()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     with closing(apsw.Connection(str(path))) as connection:
-        assert connection.execute("SELECT version, name, applied FROM migrations").fetchall() == [(1, "initial", 5.0)]
-        assert connection.pragma("user_version") == 1
+        assert connection.execute("SELECT version, name, applied FROM migrations").fetchall() == [
+            (1, "initial", 5.0),
+            (2, "live", 5.0),
+        ]
+        assert connection.pragma("user_version") == 2
         assert connection.pragma("journal_mode") == "wal"
+
+
+def test_a_database_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    with SQLiteStore(path) as store:
+        [stream] = make_streams(store, 1)
+        insert(store, stream, block((1.0, 1), (3.0, 3)))
+    with closing(apsw.Connection(str(path))) as connection:  # as version 1 left it: nothing of what came later
+        for table in ("changes", "downlinks"):
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute("DELETE FROM migrations WHERE version > 1")
+        connection.pragma("user_version", 1)
+    with SQLiteStore(path) as store:
+        cursor = store.cursor_at(stream, Substream.MAIN)
+        insert(store, stream, block((2.0, 2)), Mode.MERGE)
+        assert values(store, stream) == [(1.0, 1), (2.0, 2), (3.0, 3)]
+        assert unseen(store, stream, cursor)[0] == [(2.0, 2)]
 
 
 def test_opening_again_changes_nothing(tmp_path: Path) -> None:
@@ -110,7 +131,7 @@ def test_a_database_of_a_newer_version_is_refused_and_not_touched(tmp_path: Path
     with closing(apsw.Connection(str(path))) as connection:
         connection.pragma("user_version", 7)
     before = path.read_bytes()
-    with pytest.raises(FolderError, match=r"version 7.*versions up to 1"):
+    with pytest.raises(FolderError, match=r"version 7.*versions up to 2"):
         SQLiteStore(path)
     assert path.read_bytes() == before
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
-from itertools import islice
+from itertools import islice, repeat
 from operator import itemgetter
 
 import apsw
 import msgspec
 
 from ..block import Block
+from ._changes import Runs
 from ._data import View
 from ._key import place_of
 from ._text import join, split, times
@@ -21,22 +22,24 @@ __all__ = ["merge"]
 _RUN_POINTS_MAX = 1_000
 """What is rewritten becomes runs of up to so many datapoints, however small they were before."""
 
-_Timed = tuple[float, msgspec.Raw]
+_Timed = tuple[float, msgspec.Raw, bool]
+"""Time stamp, text, and whether it is new."""
 
 
-def merge(connection: apsw.Connection, key: int, head: Head, block: Block) -> int:
-    """Insert *block*, which begins before the newest datapoint, and return the index of its first datapoint.
+def merge(connection: apsw.Connection, key: int, head: Head, block: Block) -> Runs:
+    """Insert *block*, which begins before the newest datapoint, and return the indices of its datapoints.
 
     All from the run on in which it begins is rewritten, as all that has a new index. The caller has a transaction open,
     and writes the new head.
     """
     view = View(connection, key, head)
-    index = view.index_after(block.t1)
-    begin = i = view.run_at(index).i
+    runs: Runs = []
+    begin = i = view.run_at(view.index_after(block.t1)).i
     # Those stored go first, so that they come first of equal time stamps.
-    mixed = heapq.merge(_stored(view, begin, block.t2), _timed(block), key=itemgetter(0))
+    mixed = heapq.merge(_stored(view, begin, block.t2), _timed(block, new=True), key=itemgetter(0))
     while points := list(islice(mixed, _RUN_POINTS_MAX)):
-        texts = [text for _, text in points]
+        texts = [text for _, text, _ in points]
+        _note(runs, i, points)
         _put(connection, key, i, Block(len(points), points[0][0], points[-1][0], json=join(texts)))
         i += len(points)
     while i < head.n + block.n:
@@ -48,7 +51,7 @@ def merge(connection: apsw.Connection, key: int, head: Head, block: Block) -> in
     between = (place_of(key, begin), place_of(key + 1))
     connection.execute("DELETE FROM tail WHERE place >= ? AND place < ?", between)
     connection.execute("UPDATE tail SET place = -1 - place WHERE place < 0")
-    return index
+    return runs
 
 
 def _stored(view: View, i: int, t2: float) -> Iterator[_Timed]:
@@ -61,8 +64,19 @@ def _stored(view: View, i: int, t2: float) -> Iterator[_Timed]:
         i = run.end
 
 
-def _timed(block: Block) -> Iterator[_Timed]:
-    return zip(times(block.json), split(block.json), strict=True)
+def _timed(block: Block, *, new: bool = False) -> Iterator[_Timed]:
+    return zip(times(block.json), split(block.json), repeat(new, block.n), strict=True)
+
+
+def _note(runs: Runs, first: int, points: list[_Timed]) -> None:
+    """Add the new ones among *points*, which begin at index *first*, to *runs*."""
+    for i, (_, _, new) in enumerate(points, first):
+        if not new:
+            continue
+        if runs and sum(runs[-1]) == i:
+            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
+        else:
+            runs.append((i, 1))
 
 
 def _put(connection: apsw.Connection, key: int, i: int, run: Block) -> None:

@@ -238,7 +238,10 @@ def delete(connection: apsw.Connection, table: str, object_id: int, stream_ids: 
         first, behind = key_of(id_, Substream(0)), key_of(id_ + 1, Substream(0))
         for data in ("heads", "receipts"):
             connection.execute(f"DELETE FROM {data} WHERE substream >= ? AND substream < ?", (first, behind))
-        connection.execute("DELETE FROM tail WHERE place >= ? AND place < ?", (place_of(first), place_of(behind)))
+        for data in ("tail", "changes"):
+            between = (place_of(first), place_of(behind))
+            connection.execute(f"DELETE FROM {data} WHERE place >= ? AND place < ?", between)
+        connection.execute("DELETE FROM downlinks WHERE stream = ?", (id_,))
 
 
 def _insert(connection: apsw.Connection, table: _Table, new: Any, **more: Any) -> Row:

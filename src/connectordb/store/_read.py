@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ..block import Block
-from ..query import Range
-from ._connection import Readers
-from ._data import View
-from ._text import times
+import apsw
 
-__all__ = ["read"]
+from ..block import Block
+from ..errors import InvalidRange
+from ..query import Range
+from ._changes import Runs, late_runs, shifted, skipped, unseen
+from ._connection import Readers
+from ._data import PAGE_BYTES_MAX, PAGE_POINTS, View
+from ._text import times
+from .base import Cursor, Page
+
+__all__ = ["cursor_at", "read", "read_after"]
 
 
 class _Mark(NamedTuple):
@@ -76,6 +81,71 @@ def read(readers: Readers, key: int, wanted: Range) -> Iterator[Block]:
             limit_left -= page.n
         i += page.n
         yield page
+
+
+def cursor_at(readers: Readers, key: int, t: float | None, i: int | None) -> Cursor:
+    """See `Store.cursor_at`."""
+    with readers.snapshot() as connection:
+        view = View(connection, key)
+        head = view.head
+        done = head.n
+        if t is not None:
+            done = view.index_after(t)
+        elif i is not None:
+            done = max(0, min(i + head.n if i < 0 else i, head.n))
+    return Cursor.behind(head.arrivals) if done == head.n else Cursor(0, head.arrivals, done)
+
+
+def read_after(readers: Readers, key: int, cursor: Cursor) -> Iterator[Page]:
+    """Yield what a reader at *cursor* has not seen; see `Store.read_after`."""
+    with readers.snapshot() as connection:
+        now = View(connection, key).head.arrivals
+    if not 0 <= cursor.base <= cursor.state <= now:
+        raise InvalidRange("the cursor is not of this stream: it is ahead of what has arrived")
+    if cursor.base < cursor.state:
+        yield from _read_between(readers, key, *cursor)
+    if cursor.state < now:
+        yield from _read_between(readers, key, cursor.state, now, 0)
+
+
+def _read_between(readers: Readers, key: int, base: int, state: int, done: int) -> Iterator[Page]:
+    """Yield what *state* has and *base* has not, without the first *done*."""
+    runs: Runs | None = None
+    at = state
+    while runs is None or runs:
+        with readers.snapshot() as connection:
+            view = View(connection, key)
+            now = view.head.arrivals
+            if runs is None:
+                runs = skipped(_unseen(connection, key, base, state), done)
+            runs = shifted(runs, late_runs(connection, key, at, now))
+            at = now
+            if not runs:
+                return
+            first = runs[0][0]
+            block, runs = _take(view, runs)
+        done += block.n
+        yield Page(block, first, Cursor(base, state, done) if runs else Cursor.behind(state))
+
+
+def _take(view: View, runs: Runs) -> tuple[Block, Runs]:
+    """Return a page of what *runs* are, and those that are left. Many small ones share a page."""
+    parts: list[Block] = []
+    n = size = 0
+    while runs and (not parts or (n < PAGE_POINTS and size < PAGE_BYTES_MAX)):
+        first, number = runs[0]
+        part = view.page(first, first + min(number, PAGE_POINTS - n))
+        runs = skipped(runs, part.n)
+        parts.append(part)
+        n += part.n
+        size += len(part.json)
+    if len(parts) == 1:
+        return parts[0], runs
+    return Block(n, parts[0].t1, parts[-1].t2, json=b",".join([part.json for part in parts])), runs
+
+
+def _unseen(connection: apsw.Connection, key: int, base: int, state: int) -> Runs:
+    return unseen(base, state, late_runs(connection, key, base, state) if base else [])
 
 
 def _resolve(view: View, wanted: Range) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,15 @@ import apsw
 from ..block import Block
 from ..datapoint import Datapoint
 from ..errors import InvalidValue, LimitReached, NotFound, StoreError, TimestampOrder, UploadConflict
-from . import _objects
+from . import _downlinks, _objects
+from ._changes import note_change
 from ._connection import query
 from ._data import read_head
 from ._errors import translate
 from ._key import INDEX_MAX, key_of
 from ._layer import Layer, Receipt
 from ._merge import merge
-from .base import Appended, Counts, Device, Head, Mode, Stream, Substream, Upload, User
+from .base import Appended, Counts, Device, Downlink, Head, Mode, Stream, Substream, Upload, User
 
 __all__ = ["SQLiteTransaction"]
 
@@ -140,15 +141,37 @@ class SQLiteTransaction:
         if upload is not None:
             reply = self._find_reply(key, upload)
             if reply is not None:
-                return Appended(-1, None, repeated=True, reply=reply)
+                return Appended(-1, None, head.arrivals, repeated=True, reply=reply)
         first = -1
         if block is not None:
             first, block = self._insert(key, head, block, mode)
         if upload is None:
-            return Appended(first, block)
+            return Appended(first, block, head.arrivals)
         receipt = Receipt(upload.last, bytes(upload.digest), bytes(upload.reply), upload.expires)
         self._layer.receipts[key, upload.source] = receipt
-        return Appended(first, block, reply=receipt.reply)
+        return Appended(first, block, head.arrivals, reply=receipt.reply)
+
+    def downlink(self, stream_id: int, downlink_id: int) -> Downlink | None:
+        return _downlinks.find(self._connection, stream_id, downlink_id, self._clock())
+
+    def settle_downlinks(self, stream_id: int, forget_before: float, coming: int = 0) -> int:
+        with self._writing() as connection:
+            return _downlinks.settle(connection, stream_id, self._clock(), forget_before, coming)
+
+    def supersede_downlinks(self, stream_id: int) -> list[Downlink]:
+        with self._writing() as connection:
+            return _downlinks.supersede(connection, stream_id, self._clock())
+
+    def add_downlinks(self, new: Sequence[Downlink]) -> list[Downlink]:
+        with self._writing() as connection:
+            return _downlinks.add(connection, new)
+
+    def equal_downlinks(self, stream_id: int, values: Iterable[bytes], limit: int) -> list[tuple[Downlink, int]]:
+        return _downlinks.find_equal(self._connection, stream_id, values, self._clock(), limit)
+
+    def change_downlinks(self, changed: Iterable[Downlink]) -> None:
+        with self._writing() as connection:
+            _downlinks.change(connection, changed)
 
     def _insert(self, key: int, head: Head, block: Block, mode: Mode) -> tuple[int, Block]:
         first, merges = head.n, head.merges
@@ -167,7 +190,9 @@ class SQLiteTransaction:
             late = False
         if late:
             with self._writing() as connection:
-                first = merge(connection, key, head, block)
+                runs = merge(connection, key, head, block)
+                note_change(connection, key, head.arrivals, runs)
+            first = runs[0][0]
             merges += 1
         else:
             self._layer.append(key, first, block)

@@ -8,7 +8,7 @@ succeeds or fails by itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from enum import IntEnum
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -21,9 +21,13 @@ from ..query import Range
 __all__ = [
     "Appended",
     "Counts",
+    "Cursor",
     "Device",
+    "Downlink",
+    "DownlinkState",
     "Head",
     "Mode",
+    "Page",
     "Store",
     "Stream",
     "Substream",
@@ -99,6 +103,50 @@ class Mode(IntEnum):
     """Put it where it belongs: behind all stored datapoints with ``t`` not above its own."""
 
 
+class DownlinkState(IntEnum):
+    """What has become of a downlink. All but the first two are final."""
+
+    QUEUED = 0
+    """It waits for the device."""
+    DELIVERED = 1
+    """The device has said that it has it, and not yet what came of it."""
+    ACKNOWLEDGED = 2
+    """The device has done it, or what `Downlink.result` says."""
+    REFUSED = 3
+    """The device has seen it, and did not do it."""
+    EXPIRED = 4
+    """The device did not come in time."""
+    SUPERSEDED = 5
+    """A newer one took its place before the device came."""
+
+
+class Downlink(msgspec.Struct, frozen=True, kw_only=True):
+    """A datapoint that asks the owner of the stream to do something, and what became of it.
+
+    Attributes:
+        id: Unique in the database, greater for later ones.
+        stream_id: The stream, in whose downlink substream the datapoint is.
+        t, d, o: The datapoint: `d` is JSON text, `o` the path of the sender.
+        expires: When it is not to be done any more, in seconds since the Unix epoch.
+        changed: When `state` last changed.
+        by: Token of the process of the device that took it on.
+        msg: What the device said about it.
+        result: JSON array of the datapoints with which it was acknowledged, empty if there are none.
+    """
+
+    id: int = 0
+    stream_id: int
+    t: float
+    d: bytes
+    o: str
+    state: DownlinkState = DownlinkState.QUEUED
+    expires: float
+    changed: float
+    by: str = ""
+    msg: str = ""
+    result: bytes = b""
+
+
 class Head(NamedTuple):
     """The state of a substream.
 
@@ -113,6 +161,31 @@ class Head(NamedTuple):
     t: float
     arrivals: int
     merges: int
+
+
+class Cursor(NamedTuple):
+    """What a reader has seen of a substream. It stays valid whatever comes, also where late datapoints come between.
+
+    A state is named by the number of datapoints that had arrived by then. Of the state `state` it has seen all that is
+    in the state `base` too, and the first `done` of the rest, in order of time.
+    """
+
+    base: int
+    state: int
+    done: int = 0
+
+    @classmethod
+    def behind(cls, state: int) -> Cursor:
+        """Return that of a reader who has seen all of *state*."""
+        return cls(state, state)
+
+
+class Page(NamedTuple):
+    """What `Store.read_after` yields: datapoints, the index of the first, and the cursor behind the last."""
+
+    block: Block
+    first_index: int
+    cursor: Cursor
 
 
 class Upload(NamedTuple):
@@ -144,12 +217,14 @@ class Appended(NamedTuple):
     Attributes:
         first_index: Index of the first datapoint inserted; -1 for a repetition, or if none was given.
         block: The datapoints as stored, or ``None`` if nothing was.
+        arrivals: How many datapoints had arrived before.
         repeated: The upload was a repetition.
         reply: `Upload.reply` of the upload that was stored, else empty.
     """
 
     first_index: int
     block: Block | None
+    arrivals: int = 0
     repeated: bool = False
     reply: bytes = b""
 
@@ -243,6 +318,38 @@ class Transaction(Protocol):
             UploadConflict: see `Upload`.
         """
 
+    def downlink(self, stream_id: int, downlink_id: int) -> Downlink | None:
+        """See `Store.downlink`."""
+
+    def settle_downlinks(self, stream_id: int, forget_before: float, coming: int = 0) -> int:
+        """Make room for *coming* downlinks, and return how many of the stream are queued.
+
+        Those that are over are noted as such. Final ones that have not changed since *forget_before*, and delivered
+        ones that were over by then, are forgotten bit by bit: more of them than come.
+        """
+
+    def supersede_downlinks(self, stream_id: int) -> list[Downlink]:
+        """Mark all queued downlinks of the stream as superseded, and return them as they are then, oldest first."""
+
+    def add_downlinks(self, new: Sequence[Downlink]) -> list[Downlink]:
+        """Store *new* and return it with its ids, in the same order."""
+
+    def equal_downlinks(self, stream_id: int, values: Iterable[bytes], limit: int) -> list[tuple[Downlink, int]]:
+        """Return those of the stream that are queued or delivered and whose value is among *values*.
+
+        Values are compared as JSON: ``1`` equals ``1.0`` and not ``true``; the order of keys makes no difference.
+
+        Args:
+            values: JSON texts; not looked at if nothing is queued or delivered.
+            limit: At most so many, the newest.
+
+        Returns:
+            Each with the position of the last value that it equals.
+        """
+
+    def change_downlinks(self, changed: Iterable[Downlink]) -> None:
+        """Store what became of downlinks: `state`, `changed`, `by`, `msg` and `result`, by their id."""
+
 
 class Store(Protocol):
     """Users, devices, streams and their datapoints."""
@@ -304,6 +411,48 @@ class Store(Protocol):
         Raises:
             NotFound: no such stream, or deleted since.
             InvalidRange: the index range does not lie in the stream.
+        """
+
+    def cursor_at(
+        self, stream_id: int, substream: Substream, *, t: float | None = None, i: int | None = None
+    ) -> Cursor:
+        """Return the cursor of a reader who has seen all before index *i*, or all not after *t* seconds.
+
+        Args:
+            i: Negative: from the end. What lies outside of the stream is taken for its nearer end.
+
+        With neither: that of a reader who has seen all there is. Raises `NotFound`.
+        """
+
+    def read_after(self, stream_id: int, substream: Substream, cursor: Cursor) -> Iterator[Page]:
+        """Return what a reader at *cursor* has not seen, page by page.
+
+        First what is left of the state that the cursor is in the midst of, then what has arrived since, to what there
+        is at the first step; each of the two in order of time, late datapoints in between. The last page's cursor is
+        `Cursor.behind` of that. Each step is its own short read.
+
+        Raises:
+            NotFound: no such stream, or deleted since.
+            InvalidRange: *cursor* is not of this stream: it is ahead of it.
+        """
+
+    def downlink(self, stream_id: int, downlink_id: int) -> Downlink | None:
+        """The downlink with that id, if it is one of the stream. If it has waited in vain, its state is expired."""
+
+    def downlinks(
+        self, stream_id: int, *, state: DownlinkState | None = None, o: str | None = None, limit: int
+    ) -> list[Downlink]:
+        """The newest *limit* downlinks of the stream, oldest first.
+
+        Args:
+            state: Only those in this state.
+            o: Only those of this sender.
+        """
+
+    def open_downlinks(self, stream_id: int, *, after: int = 0, limit: int) -> list[Downlink]:
+        """The oldest *limit* downlinks of the stream that are still to be done and have a greater id than *after*.
+
+        They are queued or delivered, and not over.
         """
 
     def close(self) -> None:

@@ -10,15 +10,15 @@ from typing import TypeVar
 
 from ..block import Block
 from ..query import Range
-from . import _objects
+from . import _downlinks, _objects
 from ._connection import SYNCHRONOUS, Readers, create_file, open_connection, prepare_writing
 from ._data import View, read_head
 from ._group import Group
 from ._key import key_of
 from ._migrate import check_version, load_migrations, migrate
-from ._read import read
+from ._read import cursor_at, read, read_after
 from ._writer import Writer, WriterStats
-from .base import Counts, Device, Head, Stream, Substream, Transaction, User
+from .base import Counts, Cursor, Device, Downlink, DownlinkState, Head, Page, Stream, Substream, Transaction, User
 
 __all__ = ["SQLiteStore"]
 
@@ -135,6 +135,28 @@ class SQLiteStore:
 
     def read(self, stream_id: int, substream: Substream, wanted: Range) -> Iterator[Block]:
         return read(self._readers, key_of(stream_id, substream), wanted)
+
+    def cursor_at(
+        self, stream_id: int, substream: Substream, *, t: float | None = None, i: int | None = None
+    ) -> Cursor:
+        return cursor_at(self._readers, key_of(stream_id, substream), t, i)
+
+    def read_after(self, stream_id: int, substream: Substream, cursor: Cursor) -> Iterator[Page]:
+        return read_after(self._readers, key_of(stream_id, substream), cursor)
+
+    def downlink(self, stream_id: int, downlink_id: int) -> Downlink | None:
+        with self._readers.borrow() as connection:
+            return _downlinks.find(connection, stream_id, downlink_id, self._clock())
+
+    def downlinks(
+        self, stream_id: int, *, state: DownlinkState | None = None, o: str | None = None, limit: int
+    ) -> list[Downlink]:
+        with self._readers.borrow() as connection:
+            return _downlinks.newest(connection, stream_id, state, o, self._clock(), limit)
+
+    def open_downlinks(self, stream_id: int, *, after: int = 0, limit: int) -> list[Downlink]:
+        with self._readers.borrow() as connection:
+            return _downlinks.oldest_open(connection, stream_id, after, self._clock(), limit)
 
     def close(self) -> None:
         self._writer.finish()
