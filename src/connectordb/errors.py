@@ -17,6 +17,7 @@
     │  │  └─ UploadConflict        409
     │  └─ Invalid                  400    cannot be parsed, or is named badly
     │     ├─ InvalidRange          400
+    │     ├─ ScriptError           400    a PipeScript that cannot be read, or that fails on a datapoint
     │     ├─ InvalidValue          403    understood, but refused
     │     ├─ SchemaInvalid         403    not a JSON Schema
     │     └─ SchemaMismatch        403    the data does not fit the stream's schema
@@ -61,6 +62,7 @@ __all__ = [
     "RequestError",
     "SchemaInvalid",
     "SchemaMismatch",
+    "ScriptError",
     "ServerError",
     "SpoolCorrupt",
     "SpoolError",
@@ -204,6 +206,29 @@ class InvalidRange(Invalid):
     """A range that is neither by index nor by time, or is both, or does not lie in the stream."""
 
     type = "invalid_range"
+
+
+class ScriptError(Invalid):
+    """A PipeScript that cannot be read, or that fails on a datapoint.
+
+    ``details`` may hold ``column`` (0-based position in the script), ``expected`` (what could have stood there),
+    ``hint``, and for a failure on a datapoint ``stage`` (the part of the script that failed), ``index`` (0-based, of
+    the datapoints which that stage was given) and ``t``.
+    """
+
+    type = "script_error"
+
+    @property
+    def column(self) -> int | None:
+        """Where in the script, 0-based; ``None`` if that is not known."""
+        column = self.details.get("column")
+        return column if isinstance(column, int) else None
+
+    @property
+    def expected(self) -> str | None:
+        """What could have stood there; ``None`` if that is not known."""
+        expected = self.details.get("expected")
+        return expected if isinstance(expected, str) else None
 
 
 class InvalidValue(Invalid):

@@ -5,7 +5,7 @@ A body that does not fit fails with the path of the bad value. The OpenAPI descr
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 import msgspec
 
@@ -15,8 +15,15 @@ __all__ = [
     "API",
     "DEFAULT_PORT",
     "DEFAULT_URL",
+    "DOWNLINK_LIFETIME_MAX_S",
+    "DOWNLINK_STATES",
+    "DOWNLINK_WAIT_MAX_S",
     "Device",
     "DeviceCreate",
+    "DownlinkCreate",
+    "DownlinkState",
+    "DownlinkUpdate",
+    "DownlinkView",
     "ErrorReply",
     "InsertReport",
     "Refusal",
@@ -137,11 +144,79 @@ class InsertReport(msgspec.Struct, kw_only=True):
         stored: How many datapoints of the request are in the stream.
         refused: The others, in order of their position.
         repeated: The same upload had been stored before; nothing was written now.
+        downlink: Id of what the owner of the stream is asked, if it is one thing.
     """
 
     stored: int
     refused: list[Refusal] = []
     repeated: bool = False
+    downlink: int | msgspec.UnsetType = msgspec.UNSET
+
+
+DownlinkState: TypeAlias = Literal["queued", "delivered", "acknowledged", "refused", "expired", "superseded"]
+DOWNLINK_STATES: tuple[DownlinkState, ...] = get_args(DownlinkState)
+DOWNLINK_LIFETIME_MAX_S = 3_153_600_000
+"""A downlink waits so long at most, in seconds: a hundred years."""
+DOWNLINK_WAIT_MAX_S = 60
+"""An answer is held back so long at most until a downlink is settled, in seconds."""
+
+
+class DownlinkCreate(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """What the device that owns a stream is to do.
+
+    Attributes:
+        d: As inserted into the stream; it has to fit its schema.
+        expires: After so many seconds it is not to be done any more; ``None``: the server's setting.
+        supersede: It takes the place of all that the device has not taken on yet.
+    """
+
+    d: Any
+    expires: Annotated[float, msgspec.Meta(gt=0, le=DOWNLINK_LIFETIME_MAX_S)] | None = None
+    supersede: bool = False
+
+
+class DownlinkUpdate(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """What the device says of a downlink.
+
+    Attributes:
+        state: ``delivered``: it takes it on, and no other process of the device may.
+        by: Names the process that takes it on.
+        d: With ``acknowledged``: what was really done, to be inserted into the stream; ``None``: what was asked for.
+        msg: For the sender to read.
+    """
+
+    state: Literal["delivered", "acknowledged", "refused"]
+    by: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    d: list[Datapoint] | None = None
+    msg: Annotated[str, msgspec.Meta(max_length=1000)] = ""
+
+
+class DownlinkView(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """A downlink, and what has become of it.
+
+    Attributes:
+        id: Unique in the database, greater for later ones.
+        stream: Path of the stream.
+        t, d, o: The datapoint in the downlink substream; `o` is the path of the sender.
+        state: All but ``queued`` and ``delivered`` are final.
+        expires: When it is not to be done any more, in seconds since the Unix epoch.
+        changed: When `state` last changed.
+        by: Which process of the device has taken it on.
+        msg: What the device said about it.
+        result: If it is acknowledged: what was inserted into the stream.
+    """
+
+    id: int
+    stream: str
+    t: float
+    d: Any
+    o: str
+    state: DownlinkState
+    expires: float
+    changed: float
+    by: str = ""
+    msg: str = ""
+    result: list[Datapoint] | None = None
 
 
 class ErrorReply(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -218,7 +218,7 @@ def test_preflight(client: Any) -> None:
     allowed = set(answer.headers["access-control-allow-methods"].split(", "))
     assert allowed == {"GET", "POST", "PUT", "PATCH", "DELETE"}
     headers = answer.headers["access-control-allow-headers"].lower().split(", ")
-    assert set(headers) == {"content-type", "authorization", "idempotency-key"}
+    assert set(headers) == {"content-type", "authorization", "idempotency-key", "last-event-id"}
     assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
     assert client("OPTIONS", "/nosuch", auth=None).status == 404
 

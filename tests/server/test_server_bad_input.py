@@ -209,7 +209,7 @@ CASES = [
     Case("transform of a feed", 501, "GET", "/feed/test/user/num.atom?transform=sum"),
     Case("merge", 501, "POST", "/query/merge", "[]"),
     Case("dataset", 501, "POST", "/query/dataset", "{}"),
-    Case("websocket", 501, "GET", "/websocket"),
+    Case("websocket", 426, "GET", "/websocket"),
 ]
 
 

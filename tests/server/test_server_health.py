@@ -53,7 +53,11 @@ def refuse_writes(monkeypatch: pytest.MonkeyPatch, error: StoreError) -> None:
         future.set_exception(error)
         return future
 
+    def begin(store: Any, work: Any, done: Callable[[Any, BaseException | None], None]) -> None:
+        done(None, error)
+
     monkeypatch.setattr(SQLiteStore, "submit", submit)
+    monkeypatch.setattr(SQLiteStore, "begin", begin)
 
 
 def test_full_disk_is_told_to_whoever_asks_and_to_the_balancer(

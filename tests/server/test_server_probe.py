@@ -23,7 +23,8 @@ UNKNOWN_FIELD = "PROTOCOL 4: an unknown field in POST is 400"
 METHOD = "PROTOCOL 4: a wrong method is 405 with Allow"
 BAD_NAME = "PROTOCOL 3: 400 for what is named badly"
 BOTH_KINDS = "PROTOCOL 5: both kinds of bounds at once: 400"
-LATER = "Transforms, queries and the websocket have their own issues; until then 501 in the error form"
+LATER = "Transforms and queries come later; until then 501 in the error form"
+UPGRADE = "What a websocket is at says so, to those who ask for something else (RFC 9110)"
 UNREADABLE = "PROTOCOL 3: 400 for what cannot be parsed"
 WITHOUT_LOSS = "Strings are kept exactly or refused, never changed (0.3 put U+FFFD in the place of what is not UTF-8)"
 
@@ -35,7 +36,7 @@ STATUSES: dict[int, tuple[int, str]] = {
     21: (405, METHOD),
     23: (200, REDIRECT),
     29: (404, "An empty name in the middle of a path is a slip of the client that must not lead to something else"),
-    30: (501, LATER),
+    30: (426, UPGRADE),
     33: (400, REDIRECT + "; PROTOCOL 4: an unknown q is 400"),
     35: (200, REDIRECT),
     48: (400, UNKNOWN_FIELD),

@@ -148,16 +148,6 @@ def connected(live: Any) -> Iterator[tuple[socket.socket, Answers]]:
         yield s, Answers(s)
 
 
-def test_upgrade_to_a_websocket_is_refused_in_our_form(connected: tuple[socket.socket, Answers]) -> None:
-    s, answers = connected
-    s.sendall(
-        b"GET /api/v1/websocket HTTP/1.1\r\n" + AUTH + b"Upgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-    )
-    status, body = answers.next()
-    assert (status, json.loads(body)["error"]) == (501, "unsupported")
-
-
 _POINTS = b'[{"t":1,"d":1},{"t":2,"d":2}]'
 
 

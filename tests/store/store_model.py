@@ -79,6 +79,11 @@ class MemoryStore:
         self._page_points = page_points
         self._closed = False
 
+    def begin(self, work: Callable[[Transaction], T], done: Callable[[T | None, BaseException | None], None]) -> None:
+        future = self.submit(work)
+        error = future.exception()
+        done(None if error else future.result(), error)
+
     def submit(self, work: Callable[[Transaction], T]) -> Future[T]:
         future: Future[T] = Future()
         if self._closed:

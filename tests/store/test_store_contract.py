@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 from typing import Any
 
 import msgspec
@@ -624,6 +625,19 @@ def test_a_cursor_ahead_of_the_stream_is_refused(store: Store, stream: int, curs
     insert(store, stream, block((10, 0)))
     with pytest.raises(InvalidRange):
         unseen(store, stream, cursor)
+
+
+def test_a_work_can_be_begun_without_a_future(store: Store, stream: int) -> None:
+    told: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def begin(work: Any) -> Any:
+        store.begin(work, lambda result, error: told.put((result, type(error))))
+        return told.get(timeout=10)
+
+    assert begin(lambda tx: tx.head(stream, MAIN).n) == (0, type(None))
+    assert begin(appending(stream + 1000, block((1.0, 1)))) == (None, NotFound)
+    store.close()
+    assert begin(lambda tx: 1) == (None, Unavailable)
 
 
 def test_closing_carries_out_what_was_submitted_and_then_refuses(store: Store, stream: int) -> None:

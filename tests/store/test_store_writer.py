@@ -151,24 +151,6 @@ def test_a_full_queue_refuses_at_once_and_takes_works_again_later(tmp_path: Path
         assert append(store, stream, 9.0, 9).result(10).first_index == 5
 
 
-def test_a_cancelled_work_is_not_carried_out(store: SQLiteStore) -> None:
-    [stream] = make_streams(store, 1)
-    gate = Gate(store)
-    first, second, third = (append(store, stream, float(i), i) for i in range(3))
-    assert second.cancel()
-    gate.open()
-    assert (first.result(10).first_index, third.result(10).first_index) == (0, 1)
-
-
-@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit, RecursionError])
-def test_no_error_of_a_work_stops_the_writer(store: SQLiteStore, error: type[BaseException]) -> None:
-    def work(tx: Transaction) -> None:
-        raise error
-
-    assert isinstance(store.submit(work).exception(10), error)
-    assert store.submit(lambda tx: 7).result(10) == 7
-
-
 def test_a_callback_that_raises_does_not_keep_the_others_from_their_answer(
     store: SQLiteStore, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from ..errors import NotFound
 from ..store.base import Device, Store, Transaction, User
 from .actor import Actor
+from .completions import Completions
 from .directory import Directory, Target
+from .hub import Hub
 from .permissions import Access, Permissions
 from .settings import Settings
 
@@ -28,19 +30,47 @@ class Context:
         self.permissions = permissions
         self.clock = clock
         self.directory = Directory(store)
+        self.completions = Completions(store)
+        self.reading = ThreadPoolExecutor(settings.store.read_threads, thread_name_prefix="connectordb-read")
+        self.hub = Hub(store, self.directory, self.reading)
 
     async def commit(self, work: Callable[[Transaction], T]) -> T:
         """Run *work* on the store's writer and return its result after the commit.
 
         Cancelling the caller does not undo it: what has been submitted is carried out.
         """
-        return await _result(self.store.submit(work))
+        return await self._result(work)
 
-    async def commit_objects(self, work: Callable[[Transaction], T]) -> T:
-        """The same for a *work* that changes users, devices or streams."""
-        future = self.store.submit(work)
-        future.add_done_callback(lambda _: self.directory.changed())
-        return await _result(future)
+    async def commit_objects(self, work: Callable[[Transaction], T], committed: Callable[[], None]) -> T:
+        """The same for a *work* that changes users, devices or streams; *committed* is called after the commit."""
+        return await self._result(work, committed, self._changed)
+
+    def _changed(self) -> None:
+        """Take note that objects have changed. Runs before anybody learns of the commit."""
+        self.directory.changed()
+        self.hub.changed()
+
+    async def _result(
+        self,
+        work: Callable[[Transaction], T],
+        committed: Callable[[], None] | None = None,
+        first: Callable[[], None] | None = None,
+    ) -> T:
+        waiter: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        def wake(result: T, error: BaseException | None) -> None:
+            # Also if nobody waits any more: it has been committed all the same.
+            if committed is not None and error is None:
+                committed()
+            if waiter.done():
+                return
+            if error is None:
+                waiter.set_result(result)
+            else:
+                waiter.set_exception(error)
+
+        self.completions.run(work, wake, first)
+        return await waiter
 
     def find_user(self, actor: Actor, name: str, status: int = 404) -> tuple[User, Access]:
         """Return the user, and what *actor* may do with it.
@@ -76,22 +106,3 @@ class Context:
 
 def _hidden(path: str, status: int) -> NotFound:
     return NotFound(f"there is no '{path}', or it may not be accessed", status=status)
-
-
-async def _result(future: Future[T]) -> T:
-    loop = asyncio.get_running_loop()
-    waiter: asyncio.Future[None] = loop.create_future()
-
-    def wake() -> None:
-        if not waiter.done():
-            waiter.set_result(None)
-
-    def done(_: Future[T]) -> None:
-        try:
-            loop.call_soon_threadsafe(wake)
-        except RuntimeError:  # the loop is closed: nobody waits any more
-            pass
-
-    future.add_done_callback(done)
-    await waiter
-    return future.result()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 from ..store.base import Store
-from .data import DataRules
+from .downlinkrules import DownlinkRules
 from .identity import Identity
+from .live import LiveRules
 from .objects import ObjectRules
 from .permissions import Permissions
 from .settings import Settings
@@ -17,7 +17,7 @@ from .settings import Settings
 __all__ = ["Core"]
 
 
-class Core(ObjectRules, DataRules):
+class Core(ObjectRules, LiveRules, DownlinkRules):
     """What ConnectorDB does, for whoever asks; knows nothing of HTTP.
 
     For one event loop: its coroutines and its plain methods are to be called from the loop's thread.
@@ -46,10 +46,10 @@ class Core(ObjectRules, DataRules):
         """
         super().__init__(store, settings, permissions, clock)
         self.identity = Identity(self.directory, settings.auth, secret=secret, admin_key=admin_key, clock=clock)
-        self.reading = ThreadPoolExecutor(settings.store.read_threads, thread_name_prefix="connectordb-read")
 
     async def close(self) -> None:
         """Finish what was accepted, and close the store."""
+        await self.hub.close()
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, self._close)
 

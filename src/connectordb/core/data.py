@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from functools import partial
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from ..errors import (
     Invalid,
     InvalidValue,
     LimitReached,
+    NotFound,
     PermissionDenied,
     RequestError,
     SchemaMismatch,
@@ -24,14 +25,15 @@ from ..errors import (
 )
 from ..query import Range
 from ..schema import Schema, compile_schema
-from ..store.base import Mode, Substream, Transaction, Upload
+from ..store.base import Appended, Downlink, Mode, Substream, Transaction, Upload
 from ..wire import SOURCE_LENGTH_MAX, InsertReport, Refusal
 from .actor import Actor
 from .context import Context
 from .directory import Target
+from .downlinks import acknowledge_equal, record
 from .permissions import Access
 
-__all__ = ["DataRules", "UploadRequest"]
+__all__ = ["Asked", "DataRules", "Inserted", "Then", "UploadRequest"]
 
 RESTAMP_MIN_S = 0.00001
 """What 0.3 made of a time stamp before 1970 when it restamped into an empty stream."""
@@ -59,10 +61,53 @@ class UploadRequest(NamedTuple):
     lifetime_s: float | None = None
 
 
+class Asked(NamedTuple):
+    """What an insert into a downlink asks of the owner of the stream.
+
+    Attributes:
+        lifetime_s: How long it waits for the device, in seconds from now; ``None``: as the settings say.
+        supersede: It takes the place of what waits.
+        history: Nothing is asked: it only tells what was.
+    """
+
+    lifetime_s: float | None = None
+    supersede: bool = False
+    history: bool = False
+
+
+class Inserted(NamedTuple):
+    """What the transaction of an insert did.
+
+    Attributes:
+        report: For who inserts.
+        appended: What is to be published.
+        downlinks: What the owner of the stream is asked to do.
+        settled: Downlinks of which something has become.
+    """
+
+    report: InsertReport
+    appended: Appended
+    downlinks: Sequence[Downlink] = ()
+    settled: Sequence[Downlink] = ()
+
+
+class _Insertion(NamedTuple):
+    """What is about to be inserted, after the checks that need no transaction."""
+
+    target: Target
+    substream: Substream
+    block: Block | None
+    mode: Mode
+    report: InsertReport
+    receipt: Upload | None
+
+
+Then = Callable[[InsertReport | BaseException], None]
+"""Is told what came of an insert."""
+
+
 class DataRules(Context):
     """Inserting and reading datapoints."""
-
-    reading: ThreadPoolExecutor
 
     async def insert(
         self,
@@ -74,6 +119,7 @@ class DataRules(Context):
         downlink: bool = False,
         verdicts: bool = False,
         upload: UploadRequest | None = None,
+        asked: Asked | None = None,
     ) -> InsertReport:
         """Insert *points*, which this call may change, and return after they are on disk.
 
@@ -84,10 +130,44 @@ class DataRules(Context):
             downlink: Insert into the downlink substream, whoever asks.
             verdicts: Store what can be stored, and report the rest. Else it is all or nothing.
             upload: Makes it safe to repeat: a repetition writes nothing and reports the same.
+            asked: What an insert into a downlink asks.
 
         Raises:
             NotFound (status 403), PermissionDenied, TooLarge, SchemaMismatch, InvalidValue (time stamp),
             TimestampOrder, UploadConflict, LimitReached, Unavailable.
+        """
+        waiter: asyncio.Future[InsertReport] = asyncio.get_running_loop().create_future()
+
+        def then(outcome: InsertReport | BaseException) -> None:
+            if waiter.done():  # nobody waits any more
+                return
+            if isinstance(outcome, BaseException):
+                waiter.set_exception(outcome)
+            else:
+                waiter.set_result(outcome)
+
+        self.begin_insert(
+            actor, path, points, mode, then, downlink=downlink, verdicts=verdicts, upload=upload, asked=asked
+        )
+        return await waiter
+
+    def begin_insert(
+        self,
+        actor: Actor,
+        path: tuple[str, str, str],
+        points: list[Datapoint],
+        mode: Mode,
+        then: Then,
+        *,
+        downlink: bool = False,
+        verdicts: bool = False,
+        upload: UploadRequest | None = None,
+        asked: Asked | None = None,
+    ) -> None:
+        """Begin what `insert` does, and call *then* with the report, or with the error, after the commit.
+
+        *then* is called on the event loop, for each caller in the order of beginning, and must not raise. What can be
+        refused at once is raised by this call instead, and *then* is not called.
         """
         target, access = self.find_stream(actor, path, status=403)
         substream = _insert_substream(actor, target, access, downlink)
@@ -99,54 +179,111 @@ class DataRules(Context):
                 point.o = sender
         try:
             refused = self._check(points, target, mode, verdicts)
-        except RequestError:
+        except RequestError as e:
+            if receipt is None:
+                raise
             # What was stored once is answered as it was then, also if it would not be accepted any more.
-            repeated = await self._find_repetition(target, substream, receipt) if receipt else None
-            if repeated is not None:
-                return repeated
-            raise
-        if target.stream.ephemeral:
-            return InsertReport(stored=len(points) - len(refused), refused=refused)
+            self._find_repetition(target, substream, receipt, e, then)
+            return
         accepted = points
         if refused:
             positions = {refusal.position for refusal in refused}
             accepted = [point for i, point in enumerate(points) if i not in positions]
-        if not accepted and receipt is None:
-            return InsertReport(stored=0, refused=refused)
         if mode is Mode.MERGE:
             accepted.sort(key=_time_of)
-        work = self._insertion(target, substream, accepted, refused, mode, verdicts, receipt)
-        return await self.commit(work)
+        if asked is None and not actor.is_root:
+            asked = Asked()
+        asks = substream is Substream.DOWNLINK and asked is not None and not asked.history
+        answers = owned and target.stream.downlink and substream is Substream.MAIN
+        if target.stream.ephemeral and not (asks or answers):
+            if accepted:
+                self.hub.publish(target, substream, Block.of(accepted))
+            then(InsertReport(stored=len(accepted), refused=refused))
+            return
+        if not accepted and receipt is None:
+            then(InsertReport(stored=0, refused=refused))
+            return
+        block = Block.of(accepted) if accepted else None
+        insertion = _Insertion(
+            target, substream, block, mode, InsertReport(stored=len(accepted), refused=refused), receipt
+        )
+        if asks and block is not None and asked is not None:
+            work = partial(self._ask, insertion, block, asked)
+        else:
+            work = partial(self._append, insertion, verdicts=verdicts, answers=answers)
+        self.begin_insertion(target, substream, work, then)
 
-    def _insertion(
-        self,
-        target: Target,
-        substream: Substream,
-        points: list[Datapoint],
-        refused: list[Refusal],
-        mode: Mode,
-        verdicts: bool,
-        receipt: Upload | None,
-    ) -> Callable[[Transaction], InsertReport]:
-        """Return the work that stores *points*, which have passed all checks that need no look at the stream."""
-        stream_id = target.stream.id
-        role = self.permissions.user_roles.get(target.user.role)
-        limited = role is not None and (role.max_stream_size or role.max_device_size)
+    def begin_insertion(
+        self, target: Target, substream: Substream, work: Callable[[Transaction], Inserted], then: Then
+    ) -> None:
+        """Commit *work*, publish what it appended to the substream, and call *then*."""
+        self.completions.run(work, partial(self._finish_insertion, target, substream, then))
 
-        def work(tx: Transaction) -> InsertReport:
-            kept, report = points, InsertReport(stored=len(points), refused=refused)
-            if verdicts and mode is Mode.ORDERED and points:
-                kept, report = _refuse_older(points, refused, tx.head(stream_id, substream).t)
-            noted = receipt._replace(reply=_encode_report(report)) if receipt else None
+    def _finish_insertion(
+        self, target: Target, substream: Substream, then: Then, done: Inserted, error: BaseException | None
+    ) -> None:
+        if error is not None:
+            then(error)
+            return
+        report, appended, downlinks, settled = done
+        if appended.block is not None:
+            self.hub.publish(target, substream, appended.block, appended.first_index, appended.arrivals, downlinks)
+        if settled:
+            self.downlinks_changed(settled)
+        then(report)
+
+    def downlinks_changed(self, downlinks: Sequence[Downlink]) -> None:
+        """Tell those who wait what has become of *downlinks*."""
+
+    def _append(self, insertion: _Insertion, tx: Transaction, *, verdicts: bool, answers: bool) -> Inserted:
+        """Append the datapoints, which have passed all checks that need no look at the stream.
+
+        Args:
+            answers: The owner may answer with them what it was asked.
+        """
+        target, substream, block, mode, report, receipt = insertion
+        if verdicts and mode is Mode.ORDERED and block is not None:
+            kept, report = _refuse_older(block.points, report.refused, tx.head(target.stream.id, substream).t)
             block = Block.of(kept) if kept else None
-            appended = tx.append(stream_id, substream, block, mode, noted)
+        if target.stream.ephemeral:
+            appended = Appended(-1, block)
+        else:
+            noted = receipt._replace(reply=_encode_report(report)) if receipt else None
+            appended = tx.append(target.stream.id, substream, block, mode, noted)
             if appended.repeated:
-                report = _repeated(appended.reply)
-            elif limited:
-                self._check_sizes(tx, target)
-            return report
+                return Inserted(_repeated(appended.reply), appended)
+            self._check_sizes(tx, target)
+        settled: Sequence[Downlink] = ()
+        if answers and appended.block is not None:
+            settled = acknowledge_equal(tx, target, appended.block, now=self.clock())
+        return Inserted(report, appended, settled=settled)
 
-        return work
+    def _ask(self, insertion: _Insertion, block: Block, asked: Asked, tx: Transaction) -> Inserted:
+        """Append *block* to the downlink, and note what the owner of the stream is asked by it."""
+        target, substream, _, mode, report, receipt = insertion
+        stream_id = target.stream.id
+        if receipt is not None:
+            reply = tx.find_reply(stream_id, substream, receipt)
+            if reply is not None:
+                return Inserted(_repeated(reply), Appended(-1, None, repeated=True))
+        appended = Appended(-1, block)
+        if not target.stream.ephemeral:
+            appended = tx.append(stream_id, substream, block, mode)
+            self._check_sizes(tx, target)
+        recorded = record(
+            tx,
+            target,
+            appended.block or block,
+            now=self.clock(),
+            lifetime_s=asked.lifetime_s,
+            limits=self.settings.limits,
+            supersede=asked.supersede,
+        )
+        if len(recorded.queued) == 1:
+            report.downlink = recorded.queued[0].id
+        if receipt is not None:  # now that it is known what to answer to a repetition
+            tx.append(stream_id, substream, None, mode, receipt._replace(reply=_encode_report(report)))
+        return Inserted(report, appended, recorded.queued, recorded.superseded)
 
     def _check(self, points: list[Datapoint], target: Target, mode: Mode, verdicts: bool) -> list[Refusal]:
         points_max = self.settings.limits.insert_points_max
@@ -154,16 +291,20 @@ class DataRules(Context):
             raise TooLarge(f"{len(points)} datapoints at once are too many: at most {points_max}", limit=points_max)
         return _check_points(points, compile_schema(target.stream.schema), mode, self.clock(), verdicts)
 
-    async def _find_repetition(self, target: Target, substream: Substream, receipt: Upload) -> InsertReport | None:
-        """Return what was reported of the upload that this one repeats, if it is a repetition."""
-        try:
-            reply = await self.commit(lambda tx: tx.find_reply(target.stream.id, substream, receipt))
-        except RequestError:
-            return None
-        return None if reply is None else _repeated(reply)
+    def _find_repetition(
+        self, target: Target, substream: Substream, receipt: Upload, refused: RequestError, then: Then
+    ) -> None:
+        """Tell *then* what was reported of the upload that this one repeats; if it repeats none, it is *refused*."""
+
+        def found(reply: bytes | None, error: BaseException | None) -> None:
+            then(refused if reply is None or error is not None else _repeated(reply))
+
+        self.completions.run(lambda tx: tx.find_reply(target.stream.id, substream, receipt), found)
 
     def _check_sizes(self, tx: Transaction, target: Target) -> None:
-        role = self.permissions.user_roles[target.user.role]
+        role = self.permissions.user_roles.get(target.user.role)
+        if role is None or not (role.max_stream_size or role.max_device_size):
+            return
         sizes = {
             stream.id: sum(tx.head(stream.id, substream).n for substream in Substream)
             for stream in (tx.streams(target.device.id) if role.max_device_size else [target.stream])
@@ -176,6 +317,25 @@ class DataRules(Context):
                 raise LimitReached(
                     f"the {what} would hold {size} datapoints, more than its owner's role allows: {size_max}"
                 )
+
+    async def _insert_downlink(
+        self,
+        actor: Actor,
+        path: tuple[str, str, str],
+        point: Datapoint,
+        *,
+        lifetime_s: float | None,
+        supersede: bool,
+        upload: UploadRequest | None,
+    ) -> Downlink:
+        """Insert *point* into the downlink, and return what has been noted of it. Raises as `insert`."""
+        target, _ = self.find_stream(actor, path, status=403)
+        asked = Asked(lifetime_s, supersede)
+        report = await self.insert(actor, path, [point], Mode.RESTAMP, downlink=True, upload=upload, asked=asked)
+        found = self.store.downlink(target.stream.id, report.downlink) if report.downlink else None
+        if found is None:
+            raise NotFound(f"what was asked of '{'/'.join(path)}' has been forgotten already", status=404)
+        return found
 
     def length(self, actor: Actor, path: tuple[str, str, str], *, downlink: bool = False) -> int:
         """Return the number of datapoints. Raises `NotFound` (status 403), `PermissionDenied`."""
@@ -275,8 +435,8 @@ def _check_points(points: list[Datapoint], schema: Schema, mode: Mode, now: floa
 
 
 def _refuse_older(
-    points: list[Datapoint], refused: list[Refusal], newest: float
-) -> tuple[list[Datapoint], InsertReport]:
+    points: Sequence[Datapoint], refused: list[Refusal], newest: float
+) -> tuple[Sequence[Datapoint], InsertReport]:
     """Split off what is older than the *newest* datapoint stored. Positions are those in the request."""
     skipped = {refusal.position for refusal in refused}
     positions = [i for i in range(len(points) + len(refused)) if i not in skipped]

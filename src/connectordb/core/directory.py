@@ -37,6 +37,11 @@ class Directory:
         self._keys: dict[str, tuple[int, tuple[User, Device]]] = {}
         self._logins: dict[str, tuple[int, tuple[User, Device]]] = {}
 
+    @property
+    def generation(self) -> int:
+        """Grows with each change: what was found before counts only as long as this is the same."""
+        return self._generation
+
     def changed(self) -> None:
         """Forget everything; to be called after the commit of a change, before it is acknowledged.
 

@@ -146,6 +146,29 @@ class Identity:
             return None
         return Actor.of(*found)
 
+    def refresh(self, actor: Actor, login: str) -> Actor:
+        """Return *actor* as it is now, if what it logged in with is still valid.
+
+        Args:
+            login: ``"apikey"``, ``"password"`` or ``"session"``; else nothing was shown that could become invalid.
+
+        Raises:
+            Unauthenticated: the device is gone or disabled, or the credentials have changed. At once.
+        """
+        if actor.user is None or actor.device is None:
+            return actor
+        found = self._directory.device(actor.user.name, actor.device.name)
+        if found is None or found[1].id != actor.device.id:
+            raise Unauthenticated(f"the device {actor.path} has been deleted")
+        user, device = found
+        if not device.enabled:
+            raise Unauthenticated(f"the device {actor.path} is disabled")
+        if login in ("apikey", "session") and device.apikey != actor.device.apikey:
+            raise Unauthenticated(f"the API key of {actor.path} has changed")
+        if login in ("password", "session") and user.password != actor.user.password:
+            raise Unauthenticated(f"the password of {user.name} has changed")
+        return Actor.of(user, device)
+
     @property
     def session_s(self) -> int:
         """How long a session lasts, in seconds."""

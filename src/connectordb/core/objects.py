@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from .. import wire
 from ..errors import InvalidValue, NotFound, PermissionDenied
-from ..store.base import Device, Stream, Transaction, User
+from ..store.base import Device, Stream, Substream, Transaction, User
 from .actor import Actor
 from .context import Context
 from .creation import (
@@ -20,11 +20,15 @@ from .creation import (
 )
 from .fields import check_user_name, parse_changes
 from .identity import Identity, new_apikey
-from .metalog import LOG_NAME, META_NAME, USER_NAME, log
+from .metalog import LOG_NAME, META_NAME, USER_NAME, Logged, log
 from .permissions import Access, Relation
 from .views import view_device, view_stream, view_user
 
 __all__ = ["ObjectRules"]
+
+T = TypeVar("T")
+Note = Callable[[User | None, list[tuple[str, str]]], None]
+"""Puts events into the logs of the user whose things were changed, and of who changed them."""
 
 
 class ObjectRules(Context):
@@ -117,13 +121,13 @@ class ObjectRules(Context):
         password = await self.identity.hash_password(given.password)
         plan = plan_user(self.permissions, actor, access, name, given, password)
 
-        def work(tx: Transaction) -> User:
+        def work(tx: Transaction, note: Note) -> User:
             events: list[tuple[str, str]] = []
             user = plan.create(tx, self.permissions, events)
-            log(tx, actor, user, events, self.clock())
+            note(user, events)
             return user
 
-        user = await self.commit_objects(work)
+        user = await self._change(actor, work)
         return view_user(user, actor.access_to(self.permissions, user))
 
     async def create_device(self, actor: Actor, user: str, name: str, given: wire.DeviceCreate) -> wire.Device:
@@ -132,13 +136,13 @@ class ObjectRules(Context):
         _check_can("create_device", access, user)
         plan = plan_device(self.permissions, actor, access, name, given)
 
-        def work(tx: Transaction) -> Device:
+        def work(tx: Transaction, note: Note) -> Device:
             events: list[tuple[str, str]] = []
             device = plan.create(tx, self.permissions.user_roles.get(owner.role), owner, events)
-            log(tx, actor, owner, events, self.clock())
+            note(owner, events)
             return device
 
-        device = await self.commit_objects(work)
+        device = await self._change(actor, work)
         return view_device(device, actor.access_to(self.permissions, owner, device))
 
     async def create_stream(
@@ -150,13 +154,13 @@ class ObjectRules(Context):
         _check_can("create_stream", access, path)
         plan = plan_stream(access, name, given)
 
-        def work(tx: Transaction) -> Stream:
+        def work(tx: Transaction, note: Note) -> Stream:
             events: list[tuple[str, str]] = []
             stream = plan.create(tx, self.permissions.user_roles.get(owner.role), path, parent.id, events)
-            log(tx, actor, owner, events, self.clock())
+            note(owner, events)
             return stream
 
-        return view_stream(await self.commit_objects(work), access)
+        return view_stream(await self._change(actor, work), access)
 
     # ---- updating
 
@@ -169,16 +173,16 @@ class ObjectRules(Context):
         if "password" in fields:
             fields["password"] = await self.identity.hash_password(fields["password"])
 
-        def work(tx: Transaction) -> User:
+        def work(tx: Transaction, note: Note) -> User:
             if fields.get("public") is False and (shown := [d.name for d in tx.devices(user.id) if d.public]):
                 raise InvalidValue(
                     f"the user '{name}' has public devices ({', '.join(shown)}), and a private user cannot have any"
                 )
             updated = tx.update_user(user.id, fields)
-            log(tx, actor, user, [("UpdateUser", name)], self.clock())
+            note(user, [("UpdateUser", name)])
             return updated
 
-        updated = await self.commit_objects(work) if fields else user
+        updated = await self._change(actor, work) if fields else user
         return view_user(updated, self._as_updated(actor, user, updated).access_to(self.permissions, updated))
 
     async def update_device(self, actor: Actor, user: str, name: str, changes: Mapping[str, Any]) -> wire.Device:
@@ -192,16 +196,16 @@ class ObjectRules(Context):
                 raise InvalidValue("the device 'meta' belongs to the server and has no API key")
             fields["apikey"] = fields["apikey"] or new_apikey()
 
-        def work(tx: Transaction) -> Device:
+        def work(tx: Transaction, note: Note) -> Device:
             if fields.get("public") is True and not owner.public:
                 raise InvalidValue(f"the user '{user}' is private, and a private user cannot have a public device")
             updated = tx.update_device(device.id, fields)
             if fields.get("public") is False:
                 check_private_devices(self.permissions.user_roles.get(owner.role), owner, tx.devices(owner.id))
-            log(tx, actor, owner, [("UpdateDevice", f"{user}/{name}")], self.clock())
+            note(owner, [("UpdateDevice", f"{user}/{name}")])
             return updated
 
-        updated = await self.commit_objects(work) if fields else device
+        updated = await self._change(actor, work) if fields else device
         return view_device(updated, actor.access_to(self.permissions, owner, updated))
 
     async def update_stream(
@@ -211,12 +215,12 @@ class ObjectRules(Context):
         target, access = self.find_stream(actor, (user, device, name), status=403)
         fields = _writable_changes("stream", name, changes, access)
 
-        def work(tx: Transaction) -> Stream:
+        def work(tx: Transaction, note: Note) -> Stream:
             updated = tx.update_stream(target.stream.id, fields)
-            log(tx, actor, target.user, [("UpdateStream", f"{user}/{device}/{name}")], self.clock())
+            note(target.user, [("UpdateStream", f"{user}/{device}/{name}")])
             return updated
 
-        return view_stream(await self.commit_objects(work) if fields else target.stream, access)
+        return view_stream(await self._change(actor, work) if fields else target.stream, access)
 
     # ---- deleting
 
@@ -225,11 +229,11 @@ class ObjectRules(Context):
         user, access = self.find_user(actor, name, status=403)
         _check_can("delete_user", access, name)
 
-        def work(tx: Transaction) -> None:
+        def work(tx: Transaction, note: Note) -> None:
             tx.delete_user(user.id)
-            log(tx, actor, None, [("DeleteUser", name)], self.clock())
+            note(None, [("DeleteUser", name)])
 
-        await self.commit_objects(work)
+        await self._change(actor, work)
 
     async def delete_device(self, actor: Actor, user: str, name: str) -> None:
         """Delete the device with all its streams and data."""
@@ -238,11 +242,11 @@ class ObjectRules(Context):
             raise PermissionDenied(f"the device '{name}' cannot be deleted: each user has it")
         _check_can("delete_device", access, f"{user}/{name}")
 
-        def work(tx: Transaction) -> None:
+        def work(tx: Transaction, note: Note) -> None:
             tx.delete_device(device.id)
-            log(tx, actor, owner, [("DeleteDevice", f"{user}/{name}")], self.clock())
+            note(owner, [("DeleteDevice", f"{user}/{name}")])
 
-        await self.commit_objects(work)
+        await self._change(actor, work)
 
     async def delete_stream(self, actor: Actor, user: str, device: str, name: str) -> None:
         """Delete the stream with all its data."""
@@ -252,11 +256,28 @@ class ObjectRules(Context):
             raise PermissionDenied("the stream 'meta/log' cannot be deleted: each user has it")
         _check_can("delete_stream", access, path)
 
-        def work(tx: Transaction) -> None:
+        def work(tx: Transaction, note: Note) -> None:
             tx.delete_stream(target.stream.id)
-            log(tx, actor, target.user, [("DeleteStream", path)], self.clock())
+            note(target.user, [("DeleteStream", path)])
 
-        await self.commit_objects(work)
+        await self._change(actor, work)
+
+    async def _change(self, actor: Actor, work: Callable[[Transaction, Note], T]) -> T:
+        """Commit *work*, which notes what it does, and publish what was noted to those who follow the log."""
+        logged: list[Logged] = []
+
+        def carry_out(tx: Transaction) -> T:
+            def note(owner: User | None, events: list[tuple[str, str]]) -> None:
+                logged.extend(log(tx, actor, owner, events, self.clock()))
+
+            return work(tx, note)
+
+        def committed() -> None:
+            for target, appended in logged:
+                if appended.block is not None:
+                    self.hub.publish(target, Substream.MAIN, appended.block, appended.first_index, appended.arrivals)
+
+        return await self.commit_objects(carry_out, committed)
 
     def _visible_devices(self, actor: Actor, user: User) -> list[tuple[Device, Access]]:
         seen = ((device, actor.access_to(self.permissions, user, device)) for device in self.store.devices(user.id))

@@ -28,6 +28,7 @@ __all__ = [
     "SECTIONS",
     "AuthSettings",
     "LimitSettings",
+    "LiveSettings",
     "LogSettings",
     "ServerSettings",
     "Setting",
@@ -89,6 +90,80 @@ class LimitSettings(msgspec.Struct, frozen=True, kw_only=True):
             description="How long the Idempotency-Key of an insert is remembered, in seconds.",
         ),
     ] = 3600.0
+    downlink_s: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=3_153_600_000,
+            description="How long a downlink waits for its device unless its sender says otherwise, in seconds.",
+        ),
+    ] = 604_800.0
+    downlinks_waiting_max: Annotated[
+        int,
+        Meta(ge=1, le=10_000_000, description="Most downlinks that wait for one stream. Above it: 403."),
+    ] = 10_000
+    downlinks_kept_s: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=3_153_600_000,
+            description="How long it is remembered what became of a downlink, in seconds.",
+        ),
+    ] = 2_592_000.0
+
+
+class LiveSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Subscriptions: websockets and server-sent events."""
+
+    connections_max: Annotated[
+        int,
+        Meta(ge=1, le=1_000_000, description="Most websockets and streams of events at the same time. Above it: 503."),
+    ] = 10_000
+    subscriptions_max: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="Most subscriptions of one connection. Above it: 403.")
+    ] = 1_000
+    message_bytes_max: Annotated[
+        int,
+        Meta(
+            ge=1024,
+            le=2**30,
+            description="Longest message from a client, in bytes. Above it the connection is closed with 1009.",
+        ),
+    ] = 1024 * 1024
+    messages_per_s: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=10_000_000,
+            description="Most messages that one connection may send, counted over whole seconds. More are read later.",
+        ),
+    ] = 50_000
+    commands_waiting_max: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="Most commands of one connection under way. Above it no more are read until some are answered.",
+        ),
+    ] = 1_000
+    queue_bytes_max: Annotated[
+        int,
+        Meta(
+            ge=4096,
+            le=2**30,
+            description="About how much waits for a slow reader, in bytes. Above it, it catches up from the database.",
+        ),
+    ] = 256 * 1024
+    ping_s: Annotated[
+        float, Meta(ge=0.1, le=3600, description="How often an open websocket is pinged, in seconds.")
+    ] = 54.0
+    pong_s: Annotated[
+        float,
+        Meta(ge=0.1, le=3600, description="How long to wait for the answer to a ping before closing, in seconds."),
+    ] = 60.0
+    heartbeat_s: Annotated[
+        float, Meta(ge=0.1, le=3600, description="How often server-sent events have a sign of life, in seconds.")
+    ] = 15.0
 
 
 class AuthSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,6 +230,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     server: ServerSettings = ServerSettings()
     limits: LimitSettings = LimitSettings()
+    live: LiveSettings = LiveSettings()
     auth: AuthSettings = AuthSettings()
     store: StoreSettings = StoreSettings()
     log: LogSettings = LogSettings()
@@ -200,6 +276,7 @@ class Setting(NamedTuple):
 SECTIONS: dict[str, type[msgspec.Struct]] = {
     "server": ServerSettings,
     "limits": LimitSettings,
+    "live": LiveSettings,
     "auth": AuthSettings,
     "store": StoreSettings,
     "log": LogSettings,
@@ -242,6 +319,7 @@ def load(
     settings = Settings(
         server=ServerSettings(**found["server"]),
         limits=LimitSettings(**found["limits"]),
+        live=LiveSettings(**found["live"]),
         auth=AuthSettings(**found["auth"]),
         store=StoreSettings(**found["store"]),
         log=LogSettings(**found["log"]),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import contextlib
 import traceback
-from time import monotonic, perf_counter
+from collections.abc import AsyncIterator
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from ..core import NOBODY
-from ..errors import RequestError, ServerError, StoreBusy, StoreError, TooLarge, Unavailable
+from ..errors import RequestError, ServerError, StoreError, TooLarge, Unavailable
 from .asgi import Receive, Scope, Send
 from .auth import authenticate
 from .log import LibraryLog
@@ -35,7 +36,7 @@ _CORS: tuple[Header, ...] = (
     (b"vary", b"Origin"),
 )
 _PREFLIGHT: tuple[Header, ...] = (
-    (b"access-control-allow-headers", b"Content-Type, Authorization, Idempotency-Key"),
+    (b"access-control-allow-headers", b"Content-Type, Authorization, Idempotency-Key, Last-Event-ID"),
     (b"access-control-max-age", b"600"),
 )
 _WORKS_WHILE_DRAINING = frozenset({"/healthz", "/readyz"})
@@ -71,11 +72,20 @@ class App:
         self.state = State(core, version, log)
         self._router = Router(ROUTES)
         self._body_bytes_max = core.settings.server.body_bytes_max
-        self._log_requests = core.settings.log.requests and log.is_enabled_for(logging.INFO)
+        core.hub.observe = self.state.metrics.deliveries.add
 
     def drain(self) -> None:
-        """Refuse new requests from now on with 503; those that have been accepted are finished."""
+        """Refuse new requests from now on with 503; those that have been accepted are finished.
+
+        Websockets and event streams, which have no end of their own, are told to come back later. To be called on
+        the event loop.
+        """
         self.state.draining = True
+        self.state.close_live()
+
+    def abort(self) -> None:
+        """End at once what is left of websockets."""
+        self.state.abort_live()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Raises nothing but cancellation."""
@@ -110,7 +120,12 @@ class App:
                     sent = await self._send_and_linger(request, reply, send)
             except StoreError as e:
                 state.log.error("store_error", ref=request.ref, error=str(e))
-                reply = error_reply(self._store_failed(request, e), request.ref)
+                unavailable = state.store_failed(
+                    e,
+                    writing=request.method not in SAFE_METHODS,
+                    openly=request.actor.is_root or request.local,
+                )
+                reply = error_reply(unavailable, request.ref)
             except ClientGone:
                 pass
             except Exception as e:
@@ -126,7 +141,7 @@ class App:
             took_s = perf_counter() - started
             status = CLIENT_GONE if reply is None or sent < 0 else reply.status
             metrics.observe(route.path if route else "(none)", request.method, status, took_s)
-            if self._log_requests:
+            if state.log_requests:
                 state.log.info(
                     "request",
                     ref=request.ref,
@@ -138,21 +153,10 @@ class App:
                     bytes=max(0, sent),
                 )
 
-    def _store_failed(self, request: Request, error: StoreError) -> Unavailable:
-        """Take note of *error*, and return what to tell about it."""
-        told = "the database could not carry this out, and nothing of it was stored"
-        reason = ""
-        if isinstance(error, StoreBusy):  # no secret, unlike where on the disk the database lies
-            reason = error.reason
-        if request.method not in SAFE_METHODS:
-            self.state.write_failure = reason or "the log of the server tells why"
-            self.state.write_failed = monotonic()
-        if request.actor.is_root or request.local:
-            reason = str(error)
-        return Unavailable(f"{told}: {reason}" if reason else told)
-
     async def _send(self, request: Request, reply: Reply, send: Send) -> int:
         """Send *reply* and return the length of its body; -1 if it was cut off."""
+        if reply.upgrade is not None:
+            return 0 if reply.upgrade() else -1
         headers = self._headers(request, reply)
         if reply.chunks is None:
             headers.append((b"content-length", b"%d" % len(reply.body)))
@@ -171,24 +175,24 @@ class App:
             await reply.chunks.aclose()
 
     async def _send_chunks(self, request: Request, reply: Reply, send: Send) -> int:
-        """Send the chunks as they come, unless the client goes away."""
+        """Send the chunks as they come, unless the client goes away: then no more are waited for."""
         assert reply.chunks is not None  # noqa: S101
-        gone = asyncio.ensure_future(_wait_for_disconnect(request))
         size = 0
         try:
-            async for chunk in reply.chunks:
-                if gone.done():
-                    return -1
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-                size += len(chunk)
+            async with _until_gone(request) as gone:
+                async for chunk in reply.chunks:
+                    if gone.done():  # where nothing is waited for, nothing can be interrupted
+                        raise ClientGone
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                    size += len(chunk)
+        except ClientGone:
+            return -1
         except Exception as e:
             # The status is out. A body without its end is the only way left to tell that it is not complete: the web
             # server closes the connection when a response is left unfinished.
             level = self.state.log.warning if isinstance(e, RequestError | ServerError) else self.state.log.error
             level("answer_cut_off", ref=request.ref, traceback=traceback.format_exc())
             return -1
-        finally:
-            gone.cancel()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         return size
 
@@ -232,7 +236,31 @@ def _options(found: Found) -> Reply:
     return Reply(200, b"", b"", ((b"allow", allow), *_PREFLIGHT))
 
 
-async def _wait_for_disconnect(request: Request) -> None:
-    message: Any = await request.receive()
-    while message["type"] != "http.disconnect":
-        message = await request.receive()
+@contextlib.asynccontextmanager
+async def _until_gone(request: Request) -> AsyncIterator[asyncio.Future[None]]:
+    """Leave the block with `ClientGone` when the client goes away, whatever is being waited for in there.
+
+    Gives what is done when the client has gone.
+    """
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101
+    inside = True
+    left = False
+
+    def leave(_: asyncio.Future[None]) -> None:
+        nonlocal left
+        if inside:
+            left = True
+            task.cancel()
+
+    gone = asyncio.ensure_future(request.disconnected())
+    gone.add_done_callback(leave)
+    try:
+        yield gone
+    except asyncio.CancelledError:
+        if left and task.uncancel() == 0:
+            raise ClientGone from None
+        raise
+    finally:
+        inside = False
+        gone.cancel()

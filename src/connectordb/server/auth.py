@@ -23,7 +23,7 @@ _COOKIE_PREFIX = COOKIE.encode() + b"="
 
 
 async def authenticate(state: State, request: Request) -> Actor:
-    """Return who asks: by basic auth, else by ``?apikey=``, else by cookie, else nobody.
+    """Return who asks: by basic auth, else by ``?apikey=``, else by cookie, else nobody; note by which on *request*.
 
     A header that is no basic auth counts as none, as it did for ConnectorDB 0.3.
 
@@ -37,17 +37,22 @@ async def authenticate(state: State, request: Request) -> Actor:
         credentials = _parse_basic(header)
         if credentials is not None:
             user, secret = credentials
+            request.login = "password" if user else "apikey"
             if user:
                 return await identity.login(user, secret, request.peer)
             return await identity.by_apikey(secret, request.peer)
     apikey = request.params.get("apikey")
     if apikey is not None:
+        request.login = "apikey"
         return await identity.by_apikey(apikey, request.peer)
     cookie = request.headers.get(b"cookie")
     if cookie is not None and request.cookie_counts:
         value = _session_in(cookie)
         if value is not None:
-            return identity.by_session(value) or NOBODY
+            actor = identity.by_session(value)
+            if actor is not None:
+                request.login = "session"
+                return actor
     return NOBODY
 
 

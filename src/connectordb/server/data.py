@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from hashlib import blake2b
 from typing import cast
 
 from ..block import Block
 from ..core import UploadRequest
+from ..core.data import Asked
 from ..errors import Invalid, InvalidRange, Unsupported
 from ..store.base import Mode
-from ..wire import SOURCE_LENGTH_MAX, decode_points
+from ..wire import decode_points
 from .params import flag, index, parse_range, seconds
 from .reply import JSON, Reply, json_reply, text_reply
 from .request import JSON_ERRORS, Request, json_error
 from .state import State
+from .uploads import check_key, insert_digest, key_upload
 
 __all__ = ["insert", "read"]
 
@@ -26,7 +26,6 @@ CHUNK_BYTES = 64 * 1024
 """Small blocks are put together to chunks of about this size."""
 
 _MODES = {"POST": Mode.ORDERED, "PUT": Mode.RESTAMP, "PATCH": Mode.MERGE}
-_KEY = re.compile(rb"[!-~]{1,%d}" % SOURCE_LENGTH_MAX)
 _UPLOAD_PARAMS = ("source", "first", "last")
 
 
@@ -49,11 +48,9 @@ async def insert(state: State, request: Request) -> Reply:
         downlink=flag(params, "downlink"),
         verdicts=verdicts,
         upload=_upload(request, mode, body, state.core.settings.limits.idempotency_s),
+        asked=Asked(history=True) if flag(params, "history") else None,
     )
-    if not report.repeated:
-        state.metrics.points_inserted += report.stored
-        if report.stored:
-            state.write_failure = None
+    state.stored(report)
     return json_reply(report) if verdicts else text_reply("ok")
 
 
@@ -117,22 +114,14 @@ def _upload(request: Request, mode: Mode, body: bytes, key_lifetime_s: float) ->
     """What makes the insert recognisable when it comes again."""
     params = request.params
     key = request.headers.get(b"idempotency-key")
-    if key is not None and not _KEY.fullmatch(key):
-        raise Invalid(f"an Idempotency-Key has 1 to {SOURCE_LENGTH_MAX} characters, all of them visible ASCII")
+    if key is not None:
+        check_key(key)
     if params and not params.keys().isdisjoint(_UPLOAD_PARAMS):
         source, first, last = params.get("source", ""), index(params, "first"), index(params, "last")
         if not source or first is None or last is None:
             raise Invalid("an upload needs all of source, first and last")
-        return UploadRequest(source, first, last, _digest(mode, body))
-    if key is None:
-        return None
-    # Hashed, so that no key can be taken for the source of somebody's uploads.
-    source = "key:" + blake2b(key, digest_size=16).hexdigest()
-    return UploadRequest(source, 1, 1, _digest(mode, body), lifetime_s=key_lifetime_s)
-
-
-def _digest(mode: Mode, body: bytes) -> bytes:
-    return blake2b(body, digest_size=16, person=mode.name.encode()).digest()
+        return UploadRequest(source, first, last, insert_digest(mode, body))
+    return None if key is None else key_upload(key, mode, body, key_lifetime_s)
 
 
 def _only(params: Mapping[str, str], what: str, allowed: set[str]) -> None:

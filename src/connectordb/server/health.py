@@ -70,7 +70,7 @@ async def metrics(state: State, request: Request) -> Reply:
             state.core.count(request.actor, "users")
         except PermissionDenied:
             raise PermissionDenied("metrics are for administrators, and for programs on the server's machine") from None
-    text, content_type = state.metrics.render(state.version, state.core.store)
+    text, content_type = state.metrics.render(state)
     return Reply(200, text, content_type.encode())
 
 

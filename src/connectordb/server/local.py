@@ -15,16 +15,20 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from .. import __version__
+from ..client._calls import error_of
 from ..client._transport import Reply, StreamReply
 from ..core import ROOT
 from ..core.folder import Folder
 from ..errors import Closed, FolderError, Invalid, InvalidValue, TimedOut
 from .app import create_app
 from .asgi import Message, Scope
+from .localsocket import LocalSocket, LocalUpgrade
+from .websocket import UPGRADE
 
 __all__ = ["LocalTransport", "open_local"]
 
@@ -114,7 +118,6 @@ class _LocalServer:
     def _close(self) -> None:
         self.closed = True
         self._all.pop(self.path, None)
-        self.app.drain()
         try:
             asyncio.run_coroutine_threadsafe(self._shut_down(), self.loop).result(CLOSE_PATIENCE_S)
         finally:
@@ -124,13 +127,20 @@ class _LocalServer:
             self.folder.close()
 
     async def _shut_down(self) -> None:
+        self.app.drain()
         mine = asyncio.current_task()
+        patience_s = self.folder.settings.server.shutdown_s
+        until = monotonic() + patience_s
+        # Inserts on websockets are no tasks.
+        while self.app.state.sessions and monotonic() < until:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
         tasks = [task for task in asyncio.all_tasks() if task is not mine]
         if tasks:
-            _, pending = await asyncio.wait(tasks, timeout=self.folder.settings.server.shutdown_s)
+            _, pending = await asyncio.wait(tasks, timeout=patience_s)
             for task in pending:
                 task.cancel()
             await asyncio.gather(*pending, return_exceptions=True)
+        self.app.abort()
         await self.core.close()
         await asyncio.get_running_loop().shutdown_default_executor()
 
@@ -174,12 +184,26 @@ class LocalTransport:
         running = self._submit(exchange.run(self._server.app))
         try:
             _result(self._submit(exchange.started()), timeout_s)
-            yield _LocalReply(self, exchange, timeout_s)
+            yield _LocalReply(self, exchange, timeout_s, running)
         finally:
             if not self._server.forked:
                 running.cancel()
                 with contextlib.suppress(BaseException):
                     running.result(CLOSE_PATIENCE_S)
+
+    def websocket(self, target: str, *, headers: Mapping[str, str], timeout_s: float) -> LocalSocket:
+        """See `Transport.websocket`. What is open is closed when the last transport to this folder is."""
+        exchange = _Exchange("GET", target, headers, None)
+        upgrade = LocalUpgrade()
+        exchange.scope[UPGRADE] = upgrade
+        reply = _result(self._submit(exchange.run_whole(self._server.app, timeout_s, upgrade)), None)
+        if upgrade.socket is None:
+            raise error_of(reply.status, reply.headers, reply.body)
+        return upgrade.socket
+
+    def clone(self) -> LocalTransport:
+        """See `Transport.clone`."""
+        return LocalTransport(self._server.path)
 
     def close(self) -> None:
         """See `Transport.close`. May be called twice."""
@@ -268,8 +292,8 @@ class _Exchange:
             self._begun.set()
             await self._pieces.put(None)
 
-    async def run_whole(self, app: Any, timeout_s: float) -> Reply:
-        """Let *app* answer and return all of it."""
+    async def run_whole(self, app: Any, timeout_s: float, upgrade: LocalUpgrade | None = None) -> Reply:
+        """Let *app* answer and return all of it; with *upgrade*, the answer may have become a websocket instead."""
         loop = asyncio.get_running_loop()
         parts: list[bytes] = []
         try:
@@ -286,7 +310,7 @@ class _Exchange:
                 await app(self.scope, self._receive, send)
         except TimeoutError:
             raise TimedOut(f"no answer within {timeout_s} s") from None
-        if not self.complete:
+        if not self.complete and (upgrade is None or upgrade.socket is None):
             raise Closed("the answer was cut off")
         return Reply(self.status, self.headers, b"".join(parts))
 
@@ -317,8 +341,9 @@ class _Exchange:
 class _LocalReply:
     """An answer whose body is read piece by piece."""
 
-    def __init__(self, transport: LocalTransport, exchange: _Exchange, timeout_s: float) -> None:
+    def __init__(self, transport: LocalTransport, exchange: _Exchange, timeout_s: float, running: Future[None]) -> None:
         self._transport = transport
+        self._running = running
         self._exchange = exchange
         self._timeout_s = timeout_s
         self.status = exchange.status
@@ -331,6 +356,10 @@ class _LocalReply:
             if piece is None:
                 return
             yield piece
+
+    def abort(self) -> None:
+        """See `StreamReply.abort`."""
+        self._running.cancel()
 
 
 def open_local(folder: Path | str, user: str | None = None) -> tuple[LocalTransport, str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
-    from ..store.base import Store
+    from .state import State
 
 __all__ = ["Metrics"]
 
@@ -18,13 +18,27 @@ LATENCY_BOUNDS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 
 
 
 class _Latency:
-    """How many requests took how long."""
+    """How many of a kind took how long."""
 
     __slots__ = ("counts", "sum_s")
 
     def __init__(self) -> None:
         self.counts = [0] * (len(LATENCY_BOUNDS_S) + 1)
         self.sum_s = 0.0
+
+    def add(self, took_s: float) -> None:
+        """Count one."""
+        self.counts[bisect_left(LATENCY_BOUNDS_S, took_s)] += 1
+        self.sum_s += took_s
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """For each bound, how many took no longer."""
+        n = 0
+        buckets: list[tuple[str, float]] = []
+        for bound, count in zip((*map(str, LATENCY_BOUNDS_S), "+Inf"), self.counts, strict=True):
+            n += count
+            buckets.append((bound, n))
+        return buckets
 
 
 class Metrics:
@@ -34,12 +48,14 @@ class Metrics:
         in_flight: Requests that are being answered.
         points_inserted: Datapoints stored.
         points_read: Datapoints sent.
+        deliveries: How long it took from a commit until all subscribers had been served.
     """
 
     def __init__(self) -> None:
         self.in_flight = 0
         self.points_inserted = 0
         self.points_read = 0
+        self.deliveries = _Latency()
         self._requests: dict[tuple[str, str, int], int] = {}
         self._latencies: dict[str, _Latency] = {}
         self._started = time.time()
@@ -51,25 +67,24 @@ class Metrics:
         latency = self._latencies.get(route)
         if latency is None:
             latency = self._latencies[route] = _Latency()
-        latency.counts[bisect_left(LATENCY_BOUNDS_S, took_s)] += 1
-        latency.sum_s += took_s
+        latency.add(took_s)
 
-    def render(self, version: str, store: Store) -> tuple[bytes, str]:
-        """Return the text of ``/metrics`` and its content type. Of *store* it tells what that kind of store counts."""
+    def render(self, state: State) -> tuple[bytes, str]:
+        """Return the text of ``/metrics`` and its content type."""
         from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
         from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
         registry = CollectorRegistry()
-        registry.register(_Collector(self, version, store))
+        registry.register(_Collector(self, state))
         ProcessCollector(registry=registry)
         return generate_latest(registry), CONTENT_TYPE_LATEST
 
-    def families(self, version: str, store: Store) -> Iterable[Metric]:
-        """The metrics as Prometheus' client library wants them."""
+    def families(self, state: State) -> Iterable[Metric]:
+        """The metrics as Prometheus' client library wants them. Of the store they tell what that kind of it counts."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
         info = GaugeMetricFamily("connectordb_info", "The server", labels=["version"])
-        info.add_metric([version], 1)
+        info.add_metric([state.version], 1)
         yield info
         yield GaugeMetricFamily("connectordb_started_seconds", "When the server started", value=self._started)
         yield GaugeMetricFamily("connectordb_requests_in_flight", "Requests being answered", value=self.in_flight)
@@ -83,15 +98,12 @@ class Metrics:
             "connectordb_request_seconds", "Time from a request to the end of its answer", labels=["route"]
         )
         for route, latency in self._latencies.items():
-            n = 0
-            buckets = []
-            for bound, count in zip((*map(str, LATENCY_BOUNDS_S), "+Inf"), latency.counts, strict=True):
-                n += count
-                buckets.append((bound, n))
-            latencies.add_metric([route], buckets, latency.sum_s)
+            latencies.add_metric([route], latency.buckets(), latency.sum_s)
         yield latencies
         yield CounterMetricFamily("connectordb_points_inserted", "Datapoints stored", value=self.points_inserted)
         yield CounterMetricFamily("connectordb_points_read", "Datapoints sent", value=self.points_read)
+        yield from self._live_families(state)
+        store = state.core.store
         stats, waiting = getattr(store, "stats", None), getattr(store, "waiting", None)
         if stats is not None:
             yield CounterMetricFamily("connectordb_commits", "Transactions", value=stats.groups)
@@ -99,14 +111,49 @@ class Metrics:
         if waiting is not None:
             yield GaugeMetricFamily("connectordb_writes_waiting", "Writes that wait for the disk", value=waiting)
 
+    def _live_families(self, state: State) -> Iterable[Metric]:
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
+        hub = state.core.hub
+        waiting = sum(session.waiting_bytes for session in state.sessions)
+        waiting += sum(stream.waiting_bytes for stream in state.streams)
+        yield GaugeMetricFamily("connectordb_websockets", "Websockets that are open", value=len(state.sessions))
+        yield GaugeMetricFamily(
+            "connectordb_live_streams", "Streams of server-sent events that are open", value=len(state.streams)
+        )
+        yield GaugeMetricFamily("connectordb_subscriptions", "Subscriptions of all of these", value=hub.subscriptions)
+        yield GaugeMetricFamily(
+            "connectordb_subscriptions_behind",
+            "Streams that subscribers get from the database, to catch up with what is written",
+            value=hub.behind,
+        )
+        yield GaugeMetricFamily(
+            "connectordb_queue_bytes", "Bytes that wait to be sent on websockets and event streams", value=waiting
+        )
+        yield CounterMetricFamily("connectordb_deliveries", "Inserts handed to subscribers", value=hub.delivered)
+        yield CounterMetricFamily(
+            "connectordb_points_missed",
+            "Datapoints of ephemeral streams, which are stored nowhere, that a subscriber was too slow for",
+            value=hub.missed,
+        )
+        yield CounterMetricFamily(
+            "connectordb_drops",
+            "Datapoints of stored streams that were not delivered: always 0, as subscribers who are slow catch up",
+            value=0,
+        )
+        delivery = HistogramMetricFamily(
+            "connectordb_delivery_seconds", "Time from a commit until it was handed to all subscribers"
+        )
+        delivery.add_metric([], self.deliveries.buckets(), self.deliveries.sum_s)
+        yield delivery
+
 
 class _Collector:
     """Gives the registry the metrics of one server."""
 
-    def __init__(self, metrics: Metrics, version: str, store: Store) -> None:
+    def __init__(self, metrics: Metrics, state: State) -> None:
         self._metrics = metrics
-        self._version = version
-        self._store = store
+        self._state = state
 
     def collect(self) -> Iterable[Any]:
-        return self._metrics.families(self._version, self._store)
+        return self._metrics.families(self._state)

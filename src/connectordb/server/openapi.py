@@ -27,6 +27,9 @@ _STRUCTS = (
     wire.DeviceCreate,
     wire.StreamCreate,
     wire.InsertReport,
+    wire.DownlinkCreate,
+    wire.DownlinkUpdate,
+    wire.DownlinkView,
     wire.ErrorReply,
     Datapoint,
 )
@@ -37,9 +40,9 @@ _IDENTITY_ERRORS = (401, 429)
 _VARIABLE = re.compile(r"{(\w+)}")
 _READ_ONLY = frozenset({"name", "devices", "streams"})
 """What cannot be changed once a thing exists, or has calls of its own."""
-_TAGS = ("Datapoints", "Streams", "Devices", "Users", "Session", "Server")
+_TAGS = ("Datapoints", "Downlinks", "Streams", "Devices", "Users", "Session", "Server")
 """In the order of the documentation: what is looked for most comes first."""
-_EXAMPLES = {"user": "alice", "device": "phone", "stream": "steps", "feed": "steps"}
+_EXAMPLES = {"user": "alice", "device": "phone", "stream": "steps", "feed": "steps", "downlink": 41}
 
 _INTRODUCTION = """\
 ConnectorDB keeps what your devices measure. A **user** (`alice`) has **devices** (`alice/phone`), a device has
@@ -49,7 +52,10 @@ Log in with user name and password, or with an empty user name and a device's AP
 `{"code", "msg", "ref", "error"}`; `ref` also stands in the server's log. One slash at the end of a path makes no
 difference, and HEAD is understood wherever GET is.
 
-Transforms, `query/merge`, `query/dataset` and the websocket of ConnectorDB 0.3 are answered with 501 by this version.
+What is written can be followed as it comes: by server-sent events (`live`), or on the websocket `/api/v1/websocket`,
+which also takes inserts.
+
+Transforms, `query/merge` and `query/dataset` of ConnectorDB 0.3 are answered with 501 by this version.
 """
 
 
@@ -146,6 +152,9 @@ def _path_parameter(name: str) -> dict[str, Any]:
     if name == "feed":
         schema["pattern"] = f"^{_NAME_PATTERN}{{0,{NAME_LENGTH_MAX - 1}}}([.]atom)?$"
         description = "Name of the stream; `.atom` may follow"
+    elif name == "downlink":
+        schema = {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}
+        description = "Id of the downlink"
     elif name == "file":
         schema = {"type": "string", "enum": ["docs.html", "docs.css", "docs.js"]}
         description = "Name of the file"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Set
+from datetime import UTC, datetime
 from urllib.parse import parse_qsl
 
 from ..errors import Invalid, InvalidRange
 from ..query import Range
 
-__all__ = ["flag", "index", "parse_query", "parse_range", "seconds"]
+__all__ = ["flag", "index", "moment", "parse_query", "parse_range", "seconds"]
 
 PARAMS_MAX = 32
 INDEX_MAX = 2**63 - 1
@@ -79,6 +80,27 @@ def seconds(params: Mapping[str, str], name: str) -> float | None:
     raise InvalidRange(
         f"{name} has to be a number of seconds since 1970, as in {name}=1500000000.5; it is {_shown(text)}"
     )
+
+
+def moment(params: Mapping[str, str], name: str) -> float | None:
+    """Return the time in the parameter *name* in seconds since 1970, ``None`` if there is none.
+
+    It may stand there as such, or as ISO 8601 knows it; without a zone it is UTC.
+
+    Raises:
+        InvalidRange: it is neither.
+    """
+    text = params.get(name)
+    if text is None or _NUMBER.fullmatch(text):
+        return seconds(params, name)
+    try:
+        # A plus sign in a query that is not encoded means a space.
+        when = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        raise InvalidRange(
+            f"{name} has to be a number of seconds since 1970 or a time as 2026-01-31T12:00:00Z; it is {_shown(text)}"
+        ) from None
 
 
 def flag(params: Mapping[str, str], name: str, default: bool = False) -> bool:

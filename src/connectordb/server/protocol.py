@@ -1,7 +1,7 @@
 """HTTP on a connection: uvicorn's, with bounds on what comes before a request is complete, and errors in our form.
 
 Beyond that it puts the head of an answer and its body into one write: one system call less for each request, and one
-packet for the client.
+packet for the client. And it lets go of a connection which becomes a websocket.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from ..errors import Invalid, RequestError
 from .app import LINGER_BYTES, LINGER_S
 from .reply import error_reply
-from .request import new_ref
+from .request import Request, new_ref
+from .session import Session
+from .state import State
+from .websocket import PATH, UPGRADE, Handshake, Upgrade, WebSocketProtocol
 
 __all__ = ["HttpProtocol"]
 
@@ -38,6 +41,8 @@ class HttpProtocol(HttpToolsProtocol):
     _head_timer: asyncio.TimerHandle | None = None
     _in_body = False
     _refusal = b""
+    _upgrading = False
+    _early = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request."""
@@ -51,6 +56,10 @@ class HttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what has come; bound what comes before the headers are complete."""
+        if self._upgrading:
+            self._early += data
+            self.flow.pause_reading()
+            return
         if self._refusal:
             self._head_bytes += len(data)
             if self._head_bytes > LINGER_BYTES:
@@ -83,10 +92,15 @@ class HttpProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             if self.parser.get_method() == b"CONNECT":
                 raise Invalid("this server is no proxy")
-            return
+            if not self._asks_for_websocket():
+                return
+            self._upgrading = True
         self._in_body = True
         super().on_headers_complete()
         cycle = self.cycle
+        if self._upgrading:
+            self.scope[UPGRADE] = _HttpUpgrade(self)  # type: ignore[literal-required]
+            cycle.keep_alive = False  # if it is refused
         cycle.transport = _JoiningTransport(self.transport, self.loop)  # type: ignore[assignment]
 
     def on_message_complete(self) -> None:
@@ -99,17 +113,71 @@ class HttpProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Go on to the next request, which may be one to be refused."""
         super().on_response_complete()
+        if self._upgrading:
+            self.flow.pause_reading()
         if self._refusal and self.cycle.response_complete and not self.transport.is_closing():
             self._send_refusal()
+
+    def switch(self, handshake: Handshake, state: State, request: Request) -> bool:
+        """Make a websocket of the connection. Returns ``False`` if the client has gone."""
+        cycle, transport = self.cycle, self.transport
+        cycle.response_started = cycle.response_complete = True
+        if cycle.disconnected or transport.is_closing() or handshake.protocol is None:
+            return False
+        self._head_ended()
+        self._unset_keepalive_if_required()
+        self.connections.discard(self)
+        self.server_state.total_requests += 1
+        transport.write(handshake.answer())
+        live = state.core.settings.live
+
+        def open_session(link: WebSocketProtocol) -> Session:
+            return Session(state, request.actor, request.login, link, request.ref)
+
+        websocket = WebSocketProtocol(
+            transport,
+            handshake.protocol,
+            self.connections,
+            open_session,
+            state.pings,
+            state.sending,
+            live.queue_bytes_max,
+        )
+        early, self._early = self._early, b""
+        if early:
+            websocket.data_received(early)
+        if self.flow.read_paused:
+            websocket.begin_reading()
+        # Without this, what has ended would stay in memory for a while.
+        self.parser = None  # type: ignore[assignment]
+        self.cycle = None  # type: ignore[assignment]
+        return True
+
+    def _asks_for_websocket(self) -> bool:
+        if self.parser.get_method() != b"GET" or self.parser.get_http_version() != "1.1":
+            return False
+        if httptools.parse_url(self.url).path.removesuffix(b"/") != PATH.encode():
+            return False
+        return not any(
+            name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+            for name, value in self.headers
+        )
 
     def _parse(self, data: bytes) -> None:
         while True:
             try:
                 self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as e:
+                if self._upgrading:
+                    self._early = data[e.args[0] :]
+                    self.flow.pause_reading()
+                    return
                 # No other protocol is spoken here, so the wish for one is ignored. The parser takes the headers for
                 # the end of the request all the same: it gets them again, without the wish.
                 data = self._head_without_upgrade() + data[e.args[0] :]
+                # By a new parser: this one takes nothing more if the headers say that the connection is to be closed.
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
             except httptools.HttpParserError as e:
                 reason = e.__context__
                 self._refuse(reason if isinstance(reason, RequestError) else Invalid("this is no valid HTTP request"))
@@ -164,6 +232,20 @@ class HttpProtocol(HttpToolsProtocol):
             self.transport.write_eof()
         self.flow.resume_reading()
         self._head_timer = self.loop.call_later(LINGER_S, self.transport.close)
+
+
+class _HttpUpgrade(Upgrade):
+    """The way from a request on a connection to a websocket on it."""
+
+    def __init__(self, http: HttpProtocol) -> None:
+        self._http = http
+        self._handshake = Handshake(http.url, http.headers)
+
+    def check(self, state: State) -> None:
+        self._handshake.check(state.core.settings.live.message_bytes_max)
+
+    def switch(self, state: State, request: Request) -> bool:
+        return self._http.switch(self._handshake, state, request)
 
 
 def _head_too_long() -> RequestError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import msgspec
@@ -30,9 +30,11 @@ class Reply:
         headers: Further headers.
         chunks: The body in parts. Whoever sends the reply closes the generator. If it raises, the body is cut
             off so that the client sees it.
+        upgrade: Called instead of sending anything: goes over to another protocol, which says so to the client
+            itself. Returns ``False`` if the client has gone.
     """
 
-    __slots__ = ("body", "chunks", "content_type", "headers", "status")
+    __slots__ = ("body", "chunks", "content_type", "headers", "status", "upgrade")
 
     def __init__(
         self,
@@ -41,12 +43,14 @@ class Reply:
         content_type: bytes,
         headers: tuple[Header, ...] = (),
         chunks: AsyncGenerator[bytes, None] | None = None,
+        upgrade: Callable[[], bool] | None = None,
     ) -> None:
         self.status = status
         self.body = body
         self.content_type = content_type
         self.headers = headers
         self.chunks = chunks
+        self.upgrade = upgrade
 
 
 def text_reply(text: str) -> Reply:

@@ -43,6 +43,7 @@ class Request:
         args: The variable parts of the path, in order.
         params: The query parameters.
         actor: Who asks.
+        login: By which credentials that is known: ``password``, ``apikey``, ``session``; empty: by none.
         body_bytes_max: Bound on the body, in bytes.
         body_ended: The body has been read to its end.
     """
@@ -54,6 +55,7 @@ class Request:
         self.args: tuple[str, ...] = ()
         self.params: Mapping[str, str] = {}
         self.actor = actor
+        self.login = ""
         self.body_bytes_max = body_bytes_max
         self.body_ended = False
         self.receive = receive
@@ -155,6 +157,12 @@ class Request:
             return decoder.decode(body)
         except JSON_ERRORS as e:
             raise json_error(e, body) from None
+
+    async def disconnected(self) -> None:
+        """Return when the client has closed the connection. What else it sends is thrown away."""
+        message = await self.receive()
+        while message["type"] != "http.disconnect":
+            message = await self.receive()
 
     def _too_large(self) -> TooLarge:
         return TooLarge(

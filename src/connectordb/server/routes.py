@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import wire
 from ..datapoint import Datapoint
-from . import auth, data, feed, health, metadata
+from . import auth, data, downlinks, feed, health, live, metadata, websocket
 from .routing import Answer, Body, Handler, Param, Route
 
 __all__ = ["ROUTES"]
@@ -16,6 +16,7 @@ _USER = f"{API}/crud/{{user}}"
 _DEVICE = f"{_USER}/{{device}}"
 _STREAM = f"{_DEVICE}/{{stream}}"
 _DATA = f"{_STREAM}/data"
+_DOWNLINKS = f"{API}/downlink/{{user}}/{{device}}/{{stream}}"
 
 _TEXT = "text/plain"
 _JSON = "application/json"
@@ -35,6 +36,13 @@ _OK = _text_answer("`ok`", {"type": "string", "const": "ok"})
 
 _DOWNLINK = Param("downlink", _FLAG, "Mean the substream of requests to the owner of the stream.")
 _TRANSFORM = Param("transform", {"type": "string"}, "A PipeScript: not supported by this server.", described=False)
+_KEY = Param(
+    "Idempotency-Key",
+    {"type": "string", "minLength": 1, "maxLength": wire.SOURCE_LENGTH_MAX, "pattern": "^[!-~]+$"},
+    "Makes the request safe to repeat for an hour (a setting): with the same key and the same body it is carried out "
+    "once. With another body it is a 409.",
+    "header",
+)
 _PUBLIC_ERRORS = (404,)
 _READ_ERRORS = (404,)
 _WRITE_ERRORS = (403, 404, 408, 413)
@@ -55,6 +63,12 @@ _RANGE_PARAMS = (
 _INSERT_PARAMS = (
     _DOWNLINK,
     Param(
+        "history",
+        _FLAG,
+        "These datapoints tell what was, as when data is moved from another server: those of a downlink ask nothing "
+        "of its device.",
+    ),
+    Param(
         "verdicts",
         _FLAG,
         "Store what can be stored, and answer with a report of what was refused and why. Otherwise it is all or "
@@ -68,13 +82,7 @@ _INSERT_PARAMS = (
     ),
     Param("first", {**_INT64, "minimum": 1}, "Number of the first datapoint of the upload."),
     Param("last", {**_INT64, "minimum": 1}, "Number of the last datapoint of the upload."),
-    Param(
-        "Idempotency-Key",
-        {"type": "string", "minLength": 1, "maxLength": wire.SOURCE_LENGTH_MAX, "pattern": "^[!-~]+$"},
-        "Makes the insert safe to repeat for an hour (a setting): the same key with the same body is stored once. "
-        "With another body it is a 409. Has no effect beside `source`.",
-        "header",
-    ),
+    _KEY._replace(description=f"{_KEY.description} Has no effect beside `source`."),
 )
 _POINTS = Body(
     {"anyOf": [{"type": "array", "items": Datapoint}, {"type": "null"}]},
@@ -265,6 +273,91 @@ ROUTES: tuple[Route, ...] = (
         "Insert datapoints where they belong in time",
         "Late datapoints go between those stored, behind those of equal time. The array may be in any order.",
     ),
+    Route(
+        method="POST",
+        path=_DOWNLINKS,
+        handler=downlinks.send_downlink,
+        tag="Downlinks",
+        summary="Ask a device to do something",
+        description=(
+            "Inserts a datapoint into the downlink of the stream. It waits there until the device has it, `expires` "
+            "is over, or another one with `supersede` takes its place."
+        ),
+        params=(_KEY,),
+        body=Body(wire.DownlinkCreate, "`expires`: after so many seconds it is not to be done any more.", {"d": True}),
+        answer=Answer("The downlink", {_JSON: wire.DownlinkView}),
+        errors=(*_WRITE_ERRORS, 409),
+    ),
+    _plain(
+        _DOWNLINKS,
+        downlinks.list_downlinks,
+        "List the downlinks of a stream",
+        Answer("The newest ones, oldest first", {_JSON: {"type": "array", "items": wire.DownlinkView}}),
+        tag="Downlinks",
+        description="Who may not read the downlink of the stream gets those that it has sent itself.",
+        params=(
+            Param("state", _choice(*wire.DOWNLINK_STATES), "Only those in this state."),
+            Param(
+                "limit",
+                {"type": "integer", "minimum": 1, "maximum": downlinks.LIST_MAX, "default": downlinks.LIST_DEFAULT},
+                "At most this many.",
+            ),
+        ),
+        errors=(403, 404),
+    ),
+    _plain(
+        f"{_DOWNLINKS}/{{downlink}}",
+        downlinks.read_downlink,
+        "What has become of a downlink",
+        Answer("The downlink", {_JSON: wire.DownlinkView}),
+        tag="Downlinks",
+        description="For its sender, and for those who may read the downlink of the stream.",
+        params=(
+            Param(
+                "wait",
+                {"type": "number", "minimum": 0, "maximum": wire.DOWNLINK_WAIT_MAX_S},
+                "Seconds: answer when its state is final, or after this time.",
+            ),
+        ),
+        errors=(404,),
+    ),
+    Route(
+        method="PUT",
+        path=f"{_DOWNLINKS}/{{downlink}}",
+        handler=downlinks.change_downlink,
+        tag="Downlinks",
+        summary="Say what has become of a downlink",
+        description=(
+            "For the device that owns the stream. `delivered`: the process that `by` names takes it on, and no other "
+            "one may (409). `acknowledged`: `d`, or else what was asked for, is inserted into the stream by the same "
+            "transaction. Repeating it changes nothing; another final state is a 409."
+        ),
+        body=Body(wire.DownlinkUpdate, "", {"state": "delivered", "by": "lamp-1"}),
+        answer=Answer("The downlink as it is now", {_JSON: wire.DownlinkView}),
+        errors=(*_WRITE_ERRORS, 409),
+    ),
+    _plain(
+        f"{API}/live/{{user}}/{{device}}/{{stream}}",
+        live.follow,
+        "Follow a stream",
+        Answer("Events without an end", {"text/event-stream": {"type": "string"}}),
+        tag="Datapoints",
+        description=(
+            "Server-sent events: each has an array of datapoints as its data, and a cursor as its id, from where the "
+            "next request can go on (`Last-Event-ID`, as browsers do it by themselves). The first one, of the kind "
+            "`start`, has a cursor only; there are also `lag`, `missed`, `reset` and `ended`. Without `since`, `i1` "
+            "and `cursor`, it begins with what is written from now on."
+        ),
+        params=(
+            Param("since", {"type": "string"}, "Seconds since 1970, or as 2026-01-31T12:00:00Z: what came after it."),
+            Param("i1", _INT64, "First index. Negative: from the end."),
+            Param("cursor", {"type": "string"}, "What was the id of the last event that was seen."),
+            Param("Last-Event-ID", {"type": "string"}, "The same, with precedence over all others.", "header"),
+            _DOWNLINK,
+            _TRANSFORM,
+        ),
+        errors=(403, 404),
+    ),
     _plain(
         f"{API}/feed/{{user}}/{{device}}/{{feed}}",
         feed.read_feed,
@@ -321,8 +414,15 @@ ROUTES: tuple[Route, ...] = (
         for method, path, summary in (
             ("POST", "query/merge", "Several streams in order of time"),
             ("POST", "query/dataset", "A table from several streams"),
-            ("GET", "websocket", "Subscriptions"),
         )
+    ),
+    _plain(
+        websocket.PATH,
+        websocket.open_websocket,
+        "Subscribe and insert, on a websocket",
+        Answer("101", {}),
+        tag="Datapoints",
+        described=False,
     ),
     _plain(
         f"{API}/openapi.json",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import math
 import signal
@@ -48,10 +49,25 @@ def serve(folder: Folder, settings: Settings, on_ready: OnReady) -> None:
     sockets = listen(settings.server.host, settings.server.port)
     try:
         server = Server(folder.core, settings, sockets)
-        server.run(on_ready)
+
+        def ready(host: str, port: int) -> None:
+            _spare_collections()
+            on_ready(host, port)
+
+        server.run(ready)
     finally:
         for s in sockets:
             s.close()
+
+
+def _spare_collections() -> None:
+    """Let the garbage collector look less often, and never again at what is there by now.
+
+    What requests leave behind goes by itself, without it; looking for cycles was a quarter of the work of an insert.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
@@ -133,6 +149,7 @@ class Server:
             try:
                 await running.serve(self._sockets)
             finally:
+                app.abort()
                 for s in signals:
                     loop.remove_signal_handler(s)
         finally:

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import logging
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from ..errors import StoreBusy, StoreError, Unavailable
 from .metrics import Metrics
+from .pings import Pings
+from .sending import Sending
 
 if TYPE_CHECKING:
     from ..core import Core
+    from ..wire import InsertReport
+    from .live import EventStream
+    from .session import Session
 
 __all__ = ["State"]
+
+RESTART = 1012
+"""The code with which websockets are closed when the server stops (RFC 6455)."""
+SHUTTING_DOWN = "the server is shutting down"
 
 
 class State:
@@ -21,6 +33,11 @@ class State:
         metrics: What ``/metrics`` tells.
         draining: The server is shutting down: what it has accepted is finished, all else is refused.
         log: A structlog logger, or what can be used like one.
+        log_requests: Whether each request gets a line in it.
+        sessions: The websockets that are open.
+        streams: The answers with server-sent events that are under way.
+        pings: Asks the websockets whether they are still there.
+        sending: Sends what has been written to them.
         write_failure: Why the last write could not be stored; ``None``: it could.
         write_failed: When that was, as `time.monotonic` counts.
     """
@@ -31,5 +48,55 @@ class State:
         self.metrics = Metrics()
         self.draining = False
         self.log = log
+        self.log_requests = core.settings.log.requests and log.is_enabled_for(logging.INFO)
+        self.sessions: set[Session] = set()
+        self.streams: set[EventStream] = set()
+        self.sending = Sending()
+        self.pings = Pings(core.settings.live.ping_s, core.settings.live.pong_s)
         self.write_failure: str | None = None
         self.write_failed = 0.0
+
+    def check_live_limit(self) -> None:
+        """Raise `Unavailable` if there are as many websockets and event streams as there may be."""
+        limit = self.core.settings.live.connections_max
+        if len(self.sessions) + len(self.streams) >= limit:
+            raise Unavailable(f"{limit} live connections are open already, which is the most that there may be")
+
+    def stored(self, report: InsertReport) -> None:
+        """Take note of an insert that is on disk."""
+        if not report.repeated:
+            self.metrics.points_inserted += report.stored
+            if report.stored:
+                self.write_failure = None
+
+    def store_failed(self, error: StoreError, *, writing: bool, openly: bool) -> Unavailable:
+        """Take note of *error*, and return what to tell about it.
+
+        Args:
+            writing: Something was to be stored.
+            openly: Who asked may know all.
+        """
+        told = "the database could not carry this out, and nothing of it was stored"
+        reason = ""
+        if isinstance(error, StoreBusy):  # no secret, unlike where on the disk the database lies
+            reason = error.reason
+        if writing:
+            self.write_failure = reason or "the log of the server tells why"
+            self.write_failed = monotonic()
+        if openly:
+            reason = str(error)
+        return Unavailable(f"{told}: {reason}" if reason else told)
+
+    def close_live(self) -> None:
+        """Begin to end all websockets and event streams, in a way that tells clients to come back; end all waiting."""
+        for session in list(self.sessions):
+            session.drain(RESTART, SHUTTING_DOWN)
+        for stream in list(self.streams):
+            stream.finish()
+        self.core.waiting.end()
+
+    def abort_live(self) -> None:
+        """End what is left of them at once."""
+        for session in list(self.sessions):
+            session.abort()
+        self.pings.close()

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -21,7 +22,8 @@ _LINGERS_MAX = 10  # however steadily works come, a group is not held up longer 
 
 T = TypeVar("T")
 _Work = Callable[[Any], Any]
-_Item = tuple[_Work, "Future[Any]"]
+_Done = Callable[[Any, BaseException | None], None]
+_Item = tuple[_Work, _Done]
 
 
 class WriterStats(NamedTuple):
@@ -85,18 +87,22 @@ class Writer:
         """How many works wait to be carried out."""
         return self._queue.qsize()
 
-    def submit(self, work: Callable[[Any], T]) -> Future[T]:
-        """Queue *work*; see `Store.submit`."""
-        future: Future[T] = Future()
+    def begin(self, work: Callable[[Any], T], done: Callable[[T | None, BaseException | None], None]) -> None:
+        """Queue *work*; see `Store.begin`."""
         with self._lock:
             if self._closed:
                 refused = "the store is closing"
             elif self._queue.qsize() >= self._queue_max:
                 refused = f"{self._queue_max} writes are waiting for the disk already; try again later"
             else:
-                self._queue.put((work, future))
-                return future
-        future.set_exception(Unavailable(refused))
+                self._queue.put((work, done))
+                return
+        done(None, Unavailable(refused))
+
+    def submit(self, work: Callable[[Any], T]) -> Future[T]:
+        """Queue *work*; see `Store.submit`."""
+        future: Future[T] = Future()
+        self.begin(work, partial(_resolve, future))
         return future
 
     def finish(self) -> None:
@@ -154,7 +160,6 @@ class Writer:
         return items, ended
 
     def _carry_out(self, items: list[_Item]) -> None:
-        items = [item for item in items if item[1].set_running_or_notify_cancel()]
         outcomes: list[tuple[Any, BaseException | None]] = []
         try:
             if self._group is None:
@@ -169,12 +174,9 @@ class Writer:
             self._abandon()
         self._groups += 1
         self._works += len(items)
-        for (_, future), (result, failed) in zip(items, outcomes, strict=True):
+        for (_, done), (result, failed) in zip(items, outcomes, strict=True):
             try:
-                if failed is None:
-                    future.set_result(result)
-                else:
-                    future.set_exception(failed)
+                done(result, failed)
             except BaseException:  # of a callback; whoever else waits has to get the answer all the same
                 log.exception("a callback failed that waited for a write")
 
@@ -187,6 +189,15 @@ class Writer:
             log.exception("the writer's connection is of no use any more: opening another one")
             self._group.close()
             self._group = None
+
+
+def _resolve(future: Future[Any], result: Any, error: BaseException | None) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
 
 
 def _copy(error: BaseException) -> ConnectorDBError:

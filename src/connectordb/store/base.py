@@ -365,6 +365,14 @@ class Store(Protocol):
             StoreError: the disk refused. Nothing was stored.
         """
 
+    def begin(self, work: Callable[[Transaction], T], done: Callable[[T | None, BaseException | None], None]) -> None:
+        """The same without a future, for those who have many works under way.
+
+        Args:
+            done: Called after the commit with the result, or with ``None`` and the error: on the writer's thread, or
+                at once on the caller's if the work is refused. It has to be quick, and should not raise.
+        """
+
     def user(self, name: str) -> User | None:
         """The user of that name."""
 

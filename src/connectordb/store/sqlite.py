@@ -82,6 +82,9 @@ class SQLiteStore:
         """How many writes wait to be carried out."""
         return self._writer.waiting
 
+    def begin(self, work: Callable[[Transaction], T], done: Callable[[T | None, BaseException | None], None]) -> None:
+        self._writer.begin(work, done)
+
     def submit(self, work: Callable[[Transaction], T]) -> Future[T]:
         return self._writer.submit(work)
 

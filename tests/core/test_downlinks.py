@@ -1,0 +1,776 @@
+"""Downlinks: who asks for what, and what becomes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from importlib import resources
+from typing import Any
+
+import msgspec
+import pytest
+
+from connectordb import errors, wire
+from connectordb.core import NOBODY, ROOT, Actor, Permissions, UploadRequest
+from connectordb.core.data import Asked
+from connectordb.datapoint import Datapoint
+from connectordb.query import Range
+from connectordb.store.base import Mode
+
+PATH = ("alice", "lamp", "light")
+
+
+class Scene:
+    """Alice has a lamp, a phone that may switch it, and a tablet that may only look. Bob has nothing to do with it."""
+
+    def __init__(self, world: Any) -> None:
+        self.world = world
+        self.core = world.core
+        world.user("alice")
+        world.user("bob")
+        self.lamp: Actor = world.device("alice/lamp", public=True)
+        self.alice: Actor = world.actor("alice/user")
+        self.phone: Actor = world.device("alice/phone", role="writer")
+        self.tablet: Actor = world.device("alice/tablet", role="reader")
+        self.bob: Actor = world.device("bob/phone", role="writer")
+        self.blind: Actor = world.device("alice/blind", role="none")
+        world.stream("/".join(PATH), downlink=True)
+
+    def limit(self, **limits: Any) -> None:
+        self.core.settings = msgspec.structs.replace(
+            self.core.settings, limits=msgspec.structs.replace(self.core.settings.limits, **limits)
+        )
+
+    def send(self, d: Any = True, actor: Actor | None = None, **kw: Any) -> Any:
+        return self.view(self.world.run(self.core.send(actor or self.alice, kw.pop("path", PATH), d, **kw)))
+
+    def tell(self, id_: int, state: Any, actor: Actor | None = None, **kw: Any) -> Any:
+        given = {name: [Datapoint(*p) for p in value] if name == "d" else value for name, value in kw.items()}
+        update = wire.DownlinkUpdate(state=state, **given)
+        return self.view(self.world.run(self.core.update_downlink(actor or self.lamp, PATH, id_, update)))
+
+    def read(self, id_: int, actor: Actor | None = None) -> Any:
+        return self.view(self.world.run(self.core.read_downlink(actor or self.alice, PATH, id_)))
+
+    def list(self, actor: Actor | None = None, **kw: Any) -> list[Any]:
+        return [self.view(v) for v in self.world.run(self.core.list_downlinks(actor or self.alice, PATH, **kw))]
+
+    def insert(self, actor: Actor, *points: tuple[float, Any], mode: Mode = Mode.RESTAMP, **kw: Any) -> Any:
+        made = [Datapoint(t, d) for t, d in points]
+        return self.world.run(self.core.insert(actor, kw.pop("path", PATH), made, mode, **kw))
+
+    def stored(self, **kw: Any) -> list[tuple[float, Any]]:
+        return [(p.t, p.d) for p in self.world.read(ROOT, "/".join(PATH), Range(), **kw)]
+
+    @staticmethod
+    def view(view: wire.DownlinkView) -> Any:
+        return json.loads(msgspec.json.encode(view))
+
+
+@pytest.fixture
+def scene(world: Any) -> Scene:
+    return Scene(world)
+
+
+def conflict(call: Callable[[], Any]) -> dict[str, Any]:
+    with pytest.raises(errors.Conflict) as caught:
+        call()
+    assert caught.value.status == 409
+    return caught.value.details
+
+
+def permissions(change: Callable[[Any], None]) -> Permissions:
+    matrix = json.loads(resources.files("connectordb.core").joinpath("permissions.json").read_bytes())
+    change(matrix)
+    return Permissions(json.dumps(matrix).encode())
+
+
+# ---- sending
+
+
+def test_what_is_sent_waits_and_is_a_datapoint_of_the_downlink(scene: Scene) -> None:
+    sent = scene.send({"on": True}, actor=scene.phone)
+    now = scene.world.now
+    assert sent == {
+        "id": sent["id"],
+        "stream": "alice/lamp/light",
+        "t": now,
+        "d": {"on": True},
+        "o": "alice/phone",
+        "state": "queued",
+        "expires": now + 604_800,
+        "changed": now,
+    }
+    assert scene.read(sent["id"]) == sent
+    assert scene.list() == [sent]
+    assert scene.stored(downlink=True) == [(now, {"on": True})]
+    assert scene.stored() == []
+
+
+def test_an_insert_into_the_downlink_asks_for_each_datapoint(scene: Scene) -> None:
+    now = scene.world.now
+    scene.insert(scene.phone, (now - 5, 1), (now - 4, 2))
+    found = scene.list()
+    assert [(one["t"], one["d"], one["o"], one["state"]) for one in found] == [
+        (now - 5, 1, "alice/phone", "queued"),
+        (now - 4, 2, "alice/phone", "queued"),
+    ]
+    assert found[0]["expires"] == now - 5 + 604_800
+
+
+def test_a_device_may_ask_itself(scene: Scene) -> None:
+    path = ("alice", "user", "todo")
+    scene.world.stream("/".join(path), downlink=True)
+    assert scene.send("tidy up", path=path)["o"] == "alice/user"
+    scene.insert(scene.alice, (0, "sweep"), path=path, downlink=True)
+    found = scene.world.run(scene.core.list_downlinks(scene.alice, path))
+    assert [scene.view(one)["o"] for one in found] == ["alice/user"] * 2
+
+
+def test_the_owners_own_data_asks_nothing(scene: Scene) -> None:
+    scene.insert(scene.lamp, (1, True))
+    assert scene.list() == []
+
+
+def test_restored_and_imported_history_asks_nothing(scene: Scene) -> None:
+    scene.insert(ROOT, (scene.world.now, 1), downlink=True)
+    scene.insert(scene.alice, (scene.world.now, 2), asked=Asked(history=True))
+    assert scene.list() == []
+    assert [d for _, d in scene.stored(downlink=True)] == [1, 2]
+
+
+def test_old_datapoints_are_expired_at_birth_and_very_old_ones_not_noted(scene: Scene) -> None:
+    now, day = scene.world.now, 86_400.0
+    scene.insert(scene.alice, (now - 400 * day, 1), (now - 10 * day, 2), (now - 6 * day, 3))
+    assert [(one["d"], one["state"]) for one in scene.list()] == [(2, "expired"), (3, "queued")]
+    assert scene.list()[0]["changed"] == now - 3 * day
+
+
+def test_old_datapoints_do_not_count_as_waiting(scene: Scene) -> None:
+    scene.limit(downlinks_waiting_max=2)
+    old = scene.world.now - 10 * 86_400.0
+    scene.insert(scene.alice, *((old, i) for i in range(20)))
+    assert {one["state"] for one in scene.list()} == {"expired"}
+
+
+def test_the_local_administrator_can_send_too(scene: Scene) -> None:
+    sent = scene.send(1, actor=ROOT)
+    assert (sent["state"], sent["o"]) == ("queued", "ConnectorDB")
+    assert scene.read(sent["id"], ROOT) == sent
+
+
+def test_what_is_sent_has_to_fit_the_schema(scene: Scene) -> None:
+    scene.world.run(scene.core.update_stream(ROOT, *PATH, {"schema": '{"type":"boolean"}'}))
+    with pytest.raises(errors.SchemaMismatch):
+        scene.send(1)
+    assert scene.list() == []
+    assert scene.send(False)["d"] is False
+
+
+def test_only_a_downlink_can_be_sent_to(scene: Scene) -> None:
+    scene.world.stream("alice/lamp/power")
+    with pytest.raises(errors.InvalidValue, match="no downlink") as caught:
+        scene.send(1, path=("alice", "lamp", "power"))
+    assert caught.value.status == 403
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, 0, "", [], {}, 2**63, -(2**70), 1.5e300, {"a": {"b": [None, {"c": 123456789012345678901234567890}]}}, "ü😀"],
+)
+def test_any_value_can_be_asked_for_and_acknowledged(scene: Scene, value: Any) -> None:
+    sent = scene.send(value)
+    assert sent["d"] == value and type(sent["d"]) is type(value)
+    told = scene.tell(sent["id"], "acknowledged")
+    assert told["result"][0].get("d") == value
+    assert scene.stored() == [(scene.world.now, value)]
+    again = scene.send(value)
+    scene.insert(scene.lamp, (0, value))
+    assert scene.read(again["id"])["state"] == "acknowledged"
+
+
+def test_a_repeated_send_is_the_same_downlink(scene: Scene) -> None:
+    upload = UploadRequest("key:1", 1, 1, b"digest", lifetime_s=3600)
+    sent = scene.send(1, upload=upload)
+    assert scene.send(1, upload=upload) == sent
+    scene.tell(sent["id"], "refused")
+    scene.world.now += 10
+    assert scene.send(1, upload=upload)["state"] == "refused"
+    assert len(scene.list()) == 1
+    assert len(scene.stored(downlink=True)) == 1
+    with pytest.raises(errors.UploadConflict):
+        scene.send(1, upload=upload._replace(digest=b"other"))
+
+
+def test_the_same_key_of_another_sender_is_another_downlink(scene: Scene) -> None:
+    upload = UploadRequest("key:1", 1, 1, b"digest", lifetime_s=3600)
+    assert scene.send(1, upload=upload)["id"] != scene.send(1, actor=scene.phone, upload=upload)["id"]
+
+
+# ---- the end of waiting
+
+
+def test_what_waits_too_long_is_expired(scene: Scene) -> None:
+    sent = scene.send(1, lifetime_s=5)
+    assert sent["expires"] == scene.world.now + 5
+    scene.world.now += 5
+    expired = scene.read(sent["id"])
+    assert (expired["state"], expired["changed"]) == ("expired", sent["expires"])
+    for state, more in (("delivered", {"by": "x"}), ("acknowledged", {}), ("refused", {})):
+        assert conflict(lambda s=state, m=more: scene.tell(sent["id"], s, **m)) == {"state": "expired", "by": ""}
+    assert scene.stored() == []
+
+
+def test_what_the_device_has_does_not_expire(scene: Scene) -> None:
+    sent = scene.send(1, lifetime_s=5)
+    scene.tell(sent["id"], "delivered", by="x")
+    scene.world.now += 50
+    assert scene.read(sent["id"])["state"] == "delivered"
+    assert scene.tell(sent["id"], "acknowledged")["state"] == "acknowledged"
+
+
+def test_a_newer_one_supersedes_what_is_queued(scene: Scene) -> None:
+    first, taken, third = scene.send(1), scene.send(2), scene.send(3, actor=scene.phone)
+    scene.tell(taken["id"], "delivered", by="x")
+    scene.world.now += 1
+    newest = scene.send(4, supersede=True)
+    assert [one["state"] for one in scene.list()] == ["superseded", "delivered", "superseded", "queued"]
+    assert scene.read(first["id"])["changed"] == scene.world.now
+    assert conflict(lambda: scene.tell(third["id"], "delivered", by="x"))["state"] == "superseded"
+    assert scene.list(state="queued") == [newest]
+
+
+def test_a_refused_send_supersedes_nothing(scene: Scene) -> None:
+    scene.world.run(scene.core.update_stream(ROOT, *PATH, {"schema": '{"type":"number"}'}))
+    sent = scene.send(1)
+    with pytest.raises(errors.SchemaMismatch):
+        scene.send("x", supersede=True)
+    assert scene.read(sent["id"])["state"] == "queued"
+
+
+def test_no_more_wait_than_may(scene: Scene) -> None:
+    scene.limit(downlinks_waiting_max=3)
+    sent = [scene.send(i, lifetime_s=100) for i in range(3)]
+    with pytest.raises(errors.LimitReached, match="may: its device"):
+        scene.send(3)
+    with pytest.raises(errors.LimitReached):
+        scene.insert(scene.alice, (scene.world.now, 3))
+    assert [d for _, d in scene.stored(downlink=True)] == [0, 1, 2]
+    scene.tell(sent[0]["id"], "delivered", by="x")
+    scene.send(3)
+    with pytest.raises(errors.LimitReached):
+        scene.send(4)
+    scene.send(5, supersede=True)
+    scene.send(6, lifetime_s=100)
+    scene.world.now += 100
+    scene.send(7)
+    scene.send(8)
+
+
+def test_what_has_been_over_for_long_is_forgotten(scene: Scene) -> None:
+    scene.limit(downlinks_kept_s=1000.0)
+    old = [scene.send(1), scene.send(2, lifetime_s=5), scene.send(3, lifetime_s=5), scene.send(4)]
+    scene.tell(old[0]["id"], "acknowledged")
+    scene.tell(old[2]["id"], "delivered", by="x")
+    scene.tell(old[3]["id"], "delivered", by="x")
+    scene.world.now += 1010
+    scene.send(5)
+    assert [one["d"] for one in scene.list()] == [4, 5]
+    with pytest.raises(errors.NotFound):
+        scene.read(old[0]["id"])
+
+
+def test_thousands_in_one_insert(scene: Scene) -> None:
+    now = scene.world.now
+    began = time.perf_counter()
+    scene.insert(scene.alice, *((now, i) for i in range(5000)))
+    took_s = time.perf_counter() - began
+    found = scene.list(limit=9999)
+    assert [one["d"] for one in found] == list(range(5000))
+    began = time.perf_counter()
+    scene.insert(scene.lamp, *((now, i) for i in range(0, 5000, 2)))
+    acknowledged_s = time.perf_counter() - began
+    assert len(scene.list(limit=9999, state="acknowledged")) == 2500
+    assert [one["d"] for one in scene.list(limit=9999, state="queued")] == list(range(1, 5000, 2))
+    assert took_s < 5 and acknowledged_s < 5  # about 0.1 s each on a quiet machine
+
+
+# ---- what the device says
+
+
+def test_a_downlink_goes_through_its_states(scene: Scene) -> None:
+    sent = scene.send(1)
+    scene.world.now += 1
+    taken = scene.tell(sent["id"], "delivered", by="process 1")
+    assert taken == {**sent, "state": "delivered", "changed": scene.world.now, "by": "process 1"}
+    scene.world.now += 1
+    done = scene.tell(sent["id"], "acknowledged", msg="done")
+    result = [{"t": scene.world.now, "d": 1}]
+    changed = {"state": "acknowledged", "changed": scene.world.now, "msg": "done", "result": result}
+    assert done == {**taken, **changed}
+    assert scene.read(sent["id"]) == done
+    assert scene.stored() == [(scene.world.now, 1)]
+
+
+@pytest.mark.parametrize("state", ["acknowledged", "refused"])
+def test_a_queued_one_can_be_settled_directly(scene: Scene, state: str) -> None:
+    sent = scene.send(1)
+    assert scene.tell(sent["id"], state, by="x", msg="so")["state"] == state
+    assert scene.read(sent["id"])["by"] == "x"
+    assert scene.stored() == ([(scene.world.now, 1)] if state == "acknowledged" else [])
+
+
+def test_one_process_takes_it_on_and_no_other(scene: Scene) -> None:
+    sent = scene.send(1)
+    taken = scene.tell(sent["id"], "delivered", by="one")
+    scene.world.now += 1
+    assert scene.tell(sent["id"], "delivered", by="one") == taken
+    assert conflict(lambda: scene.tell(sent["id"], "delivered", by="two")) == {"state": "delivered", "by": "one"}
+
+
+def test_processes_that_race_for_it_do_not_both_get_it(scene: Scene) -> None:
+    ids = [scene.send(i)["id"] for i in range(10)]
+
+    async def claim(id_: int, by: str) -> str:
+        update = wire.DownlinkUpdate(state="delivered", by=by)
+        try:
+            return (await scene.core.update_downlink(scene.lamp, PATH, id_, update)).by
+        except errors.Conflict as e:
+            return str(e.details["by"])
+
+    async def race() -> list[list[str]]:
+        return await asyncio.gather(*(asyncio.gather(*(claim(i, f"p{n}") for n in range(8))) for i in ids))
+
+    for told in scene.world.run(race()):
+        assert len(set(told)) == 1
+
+
+@pytest.mark.parametrize("state", ["acknowledged", "refused"])
+def test_saying_it_again_changes_nothing(scene: Scene, state: str) -> None:
+    sent = scene.send(1)
+    told = scene.tell(sent["id"], state, msg="first", by="x")
+    scene.world.now += 1
+    again = scene.tell(sent["id"], state, msg="second", by="y", **({"d": [(0, 5)]} if state == "acknowledged" else {}))
+    assert again == told
+    assert len(scene.stored()) == (state == "acknowledged")
+    for other in {"acknowledged", "refused", "delivered"} - {state}:
+        details = conflict(lambda other=other: scene.tell(sent["id"], other, by="x"))
+        assert details == {"state": state, "by": "x"}
+    assert scene.read(sent["id"]) == told
+
+
+def test_acknowledgements_that_race_insert_once(scene: Scene) -> None:
+    sent = scene.send(1)
+
+    async def race() -> list[wire.DownlinkView]:
+        update = wire.DownlinkUpdate(state="acknowledged")
+        told = (scene.core.update_downlink(scene.lamp, PATH, sent["id"], update) for _ in range(8))
+        return await asyncio.gather(*told)
+
+    assert len({scene.view(view)["changed"] for view in scene.world.run(race())}) == 1
+    assert len(scene.stored()) == 1
+
+
+def test_the_device_tells_what_it_really_did(scene: Scene) -> None:
+    scene.insert(scene.lamp, (scene.world.now + 5, 0))
+    sent = scene.send(100)
+    told = scene.tell(sent["id"], "acknowledged", d=[(1.0, 50), (0.0, 75)])
+    now = scene.world.now
+    # restamped, and only then stored as the result
+    assert told["result"] == [{"t": now + 5, "d": 50}, {"t": now + 5, "d": 75}]
+    assert scene.stored() == [(now + 5, 0), (now + 5, 50), (now + 5, 75)]
+
+
+def test_an_acknowledgement_may_be_without_datapoints(scene: Scene) -> None:
+    sent = scene.send(1)
+    assert scene.tell(sent["id"], "acknowledged", d=[])["result"] == []
+    assert scene.stored() == []
+
+
+def test_an_acknowledgement_of_one_leaves_its_equals_alone(scene: Scene) -> None:
+    first, second = scene.send("ring"), scene.send("ring")
+    scene.tell(first["id"], "acknowledged")
+    assert scene.read(second["id"])["state"] == "queued"
+
+
+def test_what_was_done_has_to_fit_the_schema_or_nothing_changes(scene: Scene) -> None:
+    scene.world.run(scene.core.update_stream(ROOT, *PATH, {"schema": '{"type":"number"}'}))
+    sent = scene.send(1)
+    for points in ([(0, "x")], [(0, 1), (0, None)], [(2e12, 1)], [(-1.0, 1), (5.0, 1), (3.0, 1)]):
+        with pytest.raises(errors.RequestError) as caught:
+            scene.tell(sent["id"], "acknowledged", d=points)
+        assert caught.value.status == 403
+    assert scene.read(sent["id"]) == sent
+    assert scene.stored() == []
+
+
+def test_more_datapoints_than_an_insert_takes_are_refused(scene: Scene) -> None:
+    scene.limit(insert_points_max=2)
+    sent = scene.send(1)
+    with pytest.raises(errors.TooLarge):
+        scene.tell(sent["id"], "acknowledged", d=[(0, 1), (0, 2), (0, 3)])
+    assert scene.read(sent["id"]) == sent
+
+
+def test_a_claim_needs_a_name_and_only_acknowledgements_have_data(scene: Scene) -> None:
+    sent = scene.send(1)
+    for state, more in (("delivered", {}), ("refused", {"d": [(0, 1)]}), ("delivered", {"d": [], "by": "x"})):
+        with pytest.raises(errors.Invalid) as caught:
+            scene.tell(sent["id"], state, **more)
+        assert caught.value.status == 400
+    assert scene.read(sent["id"]) == sent
+
+
+def test_an_acknowledgement_cannot_claim_another_sender(scene: Scene) -> None:
+    sent = scene.send(1)
+    update = wire.DownlinkUpdate(state="acknowledged", d=[Datapoint(0.0, 1, "eve/phone")])
+    scene.world.run(scene.core.update_downlink(scene.lamp, PATH, sent["id"], update))
+    assert [p.o for p in scene.world.read(ROOT, "/".join(PATH), Range())] == [None]
+
+
+class Outlet:
+    """What a subscriber gets."""
+
+    def __init__(self) -> None:
+        self.batches: list[Any] = []
+
+    def offer(self, subscription: Any, batch: Any) -> bool:
+        self.batches.append(batch)
+        return True
+
+    async def room(self) -> None:
+        pass
+
+    def tell(self, subscription: Any, notice: Any) -> None:
+        raise AssertionError(notice)
+
+    end: Any = None
+
+
+@pytest.mark.parametrize("ephemeral", [False, True])
+def test_an_acknowledgement_reaches_those_who_follow_the_stream(scene: Scene, ephemeral: bool) -> None:
+    scene.world.run(scene.core.update_stream(ROOT, *PATH, {"ephemeral": ephemeral}))
+    sent = scene.send(1)
+
+    async def run() -> list[Any]:
+        outlet = Outlet()
+        subscriber = scene.core.connect(scene.alice, "", outlet)
+        await subscriber.subscribe("/".join(PATH))
+        for _ in range(2):
+            await update(scene, sent["id"], "acknowledged", d=[Datapoint(0, 5), Datapoint(0, 6)])
+        await asyncio.sleep(0.05)
+        subscriber.close()
+        return outlet.batches
+
+    [batch] = scene.world.run(run())
+    assert [p.d for p in batch.block.points] == [5, 6]
+    assert batch.index == (-1 if ephemeral else 0)
+
+
+def test_a_device_is_not_asked_for_what_is_superseded_or_over(scene: Scene) -> None:
+    old = scene.world.now - 10 * 86_400.0
+
+    async def run() -> list[Any]:
+        outlet = Outlet()
+        subscriber = scene.core.connect(scene.lamp, "", outlet)
+        await subscriber.subscribe("/".join(PATH) + "/downlink", requests=True)
+        await scene.core.insert(scene.alice, PATH, [Datapoint(old, 1), Datapoint(old, 2)], Mode.RESTAMP)
+        await scene.core.send(scene.alice, PATH, 3)
+        await scene.core.send(scene.alice, PATH, 4, supersede=True)
+        await asyncio.sleep(0.05)
+        subscriber.close()
+        return outlet.batches
+
+    asked = [(one.d, one.state.name) for batch in scene.world.run(run()) for one in batch.downlinks]
+    assert asked == [(b"3", "QUEUED"), (b"4", "QUEUED")]
+
+
+# ---- 0.3's way
+
+
+def test_the_owners_insert_of_an_equal_value_acknowledges(scene: Scene) -> None:
+    sent = [scene.send(d) for d in (True, 1, False, True)]
+    scene.tell(sent[3]["id"], "delivered", by="x")
+    scene.world.now += 1
+    scene.insert(scene.lamp, (0, True))
+    assert [one["state"] for one in scene.list()] == ["acknowledged", "queued", "queued", "acknowledged"]
+    done = scene.read(sent[0]["id"])
+    assert (done["result"], done["changed"]) == ([{"t": scene.world.now, "d": True}], scene.world.now)
+    assert scene.read(sent[3]["id"])["by"] == "x"
+    scene.insert(scene.lamp, (0, 1.0), (0, 5))
+    assert [one["state"] for one in scene.list(state="queued")] == ["queued"]
+    assert scene.tell(sent[0]["id"], "acknowledged") == done
+    assert [d for _, d in scene.stored()] == [True, 1, 5]
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_the_result_is_as_stored(scene: Scene, mode: Mode) -> None:
+    scene.insert(scene.lamp, (10.0, 0))
+    sent = scene.send(7)
+    t = 20.0 if mode is Mode.ORDERED else 5.0
+    scene.insert(scene.lamp, (t, 7), mode=mode)
+    assert scene.read(sent["id"])["result"] == [{"t": 10.0 if mode is Mode.RESTAMP else t, "d": 7}]
+
+
+def test_only_the_owner_acknowledges_by_inserting(scene: Scene) -> None:
+    sent = scene.send(True)
+    scene.insert(scene.phone, (0, True))  # asks for the same
+    assert [one["state"] for one in scene.list()] == ["queued", "queued"]
+    scene.world.stream("alice/lamp/other", downlink=True)
+    scene.insert(scene.lamp, (0, True), path=("alice", "lamp", "other"))
+    assert scene.read(sent["id"])["state"] == "queued"
+
+
+def test_a_repeated_insert_of_the_owner_does_not_acknowledge_what_came_later(scene: Scene) -> None:
+    upload = UploadRequest("key:1", 1, 1, b"digest")
+    scene.insert(scene.lamp, (0, True), upload=upload)
+    sent = scene.send(True)
+    assert scene.insert(scene.lamp, (0, True), upload=upload).repeated
+    assert scene.read(sent["id"])["state"] == "queued"
+
+
+def test_what_is_over_is_not_acknowledged_by_an_equal_value(scene: Scene) -> None:
+    sent = [scene.send(True, lifetime_s=1), scene.send(True, lifetime_s=1), scene.send(True)]
+    scene.tell(sent[1]["id"], "refused")
+    scene.world.now += 2
+    scene.insert(scene.lamp, (0, True))
+    assert [one["state"] for one in scene.list()] == ["expired", "refused", "acknowledged"]
+
+
+# ---- an ephemeral stream
+
+
+def test_an_ephemeral_downlink_has_requests_too(scene: Scene) -> None:
+    scene.world.run(scene.core.update_stream(ROOT, *PATH, {"ephemeral": True}))
+    first, second = scene.send(1), scene.send(2)
+    scene.world.now += 1
+    told = scene.tell(first["id"], "acknowledged")
+    assert told["result"] == [{"t": scene.world.now, "d": 1}]
+    scene.insert(scene.lamp, (0, 2))
+    assert scene.read(second["id"])["state"] == "acknowledged"
+    assert scene.stored() == scene.stored(downlink=True) == []
+
+
+# ---- who may
+
+
+def test_only_the_device_itself_says_what_became_of_it(scene: Scene) -> None:
+    sent = scene.send(1)
+    for actor in (scene.alice, scene.phone, scene.tablet, scene.bob, scene.blind):
+        for state in ("delivered", "acknowledged", "refused"):
+            with pytest.raises(errors.RequestError) as caught:
+                scene.tell(sent["id"], state, actor=actor, by="x")
+            assert caught.value.status in (403, 404)
+    with pytest.raises(errors.PermissionDenied, match="only the device 'alice/lamp' itself"):
+        scene.tell(sent["id"], "acknowledged", actor=scene.alice)
+    with pytest.raises(errors.NotFound):
+        scene.tell(sent["id"], "acknowledged", actor=NOBODY)
+    assert scene.read(sent["id"]) == sent
+    assert scene.tell(sent["id"], "acknowledged", actor=ROOT)["state"] == "acknowledged"
+
+
+def test_who_may_send(scene: Scene) -> None:
+    assert scene.send(1, actor=scene.alice)["o"] == "alice/user"
+    assert scene.send(1, actor=scene.phone)["o"] == "alice/phone"
+    for actor in (scene.tablet, scene.bob, scene.blind, NOBODY):
+        with pytest.raises(errors.RequestError) as caught:
+            scene.send(1, actor=actor)
+        assert caught.value.status in (403, 404)
+    assert len(scene.list()) == 2
+
+
+def test_who_may_read(scene: Scene) -> None:
+    sent, other = scene.send(1, actor=scene.phone), scene.send(2)
+    for actor in (scene.alice, scene.lamp, scene.tablet, scene.bob, ROOT):
+        assert scene.read(sent["id"], actor) == sent
+        assert scene.list(actor) == [sent, other]
+    for actor in (scene.blind, NOBODY):
+        with pytest.raises(errors.NotFound):
+            scene.read(sent["id"], actor)
+        with pytest.raises(errors.NotFound):
+            scene.list(actor)
+
+
+def test_a_sender_that_may_not_read_the_downlink_sees_its_own(make_world: Callable[..., Any]) -> None:
+    def change(matrix: Any) -> None:
+        matrix["rw_access"]["deviceread"]["can_access_stream_downlink"] = False
+
+    scene = Scene(make_world(permissions=permissions(change)))
+    own, other = scene.send(1, actor=scene.phone), scene.send(2)
+    assert scene.read(own["id"], scene.phone) == own
+    assert scene.list(scene.phone) == [own]
+    assert scene.list(scene.phone, state="refused") == []
+    with pytest.raises(errors.NotFound):
+        scene.read(other["id"], scene.phone)
+    assert scene.list(scene.tablet) == []
+
+
+def test_a_downlink_is_found_under_its_own_stream_only(scene: Scene) -> None:
+    scene.world.stream("alice/lamp/other", downlink=True)
+    sent = scene.send(1)
+    with pytest.raises(errors.NotFound):
+        scene.world.run(scene.core.read_downlink(ROOT, ("alice", "lamp", "other"), sent["id"]))
+    for id_ in (0, sent["id"] + 1, 2**63 - 1):
+        with pytest.raises(errors.NotFound):
+            scene.read(id_)
+        with pytest.raises(errors.NotFound):
+            scene.tell(id_, "acknowledged")
+
+
+# ---- waiting
+
+
+def waiting(scene: Scene, id_: int, wait_s: float, then: Callable[[], Any], **kw: Any) -> tuple[Any, float]:
+    """What a wait gives if *then* happens a little after its beginning, and how long after that it came."""
+
+    async def run() -> tuple[Any, float]:
+        wait = asyncio.create_task(scene.core.wait_downlink(kw.get("actor", scene.alice), PATH, id_, wait_s))
+        await asyncio.sleep(0.05)
+        assert not wait.done()
+        happened = then()
+        if asyncio.iscoroutine(happened):
+            await happened
+        began = time.perf_counter()
+        return scene.view(await wait), time.perf_counter() - began
+
+    try:
+        return scene.world.run(run())
+    finally:
+        assert len(scene.core.waiting) == 0
+
+
+def update(scene: Scene, id_: int, state: Any, **kw: Any) -> Any:
+    return scene.core.update_downlink(scene.lamp, PATH, id_, wire.DownlinkUpdate(state=state, **kw))
+
+
+@pytest.mark.parametrize("state", ["acknowledged", "refused"])
+def test_who_waits_is_told_at_once(scene: Scene, state: str) -> None:
+    id_ = scene.send(1)["id"]
+    found, took_s = waiting(scene, id_, 30, lambda: update(scene, id_, state))
+    assert found["state"] == state and took_s < 5
+
+
+def test_who_waits_learns_of_an_old_devices_acknowledgement(scene: Scene) -> None:
+    id_ = scene.send(1)["id"]
+    found, took_s = waiting(
+        scene, id_, 30, lambda: scene.core.insert(scene.lamp, PATH, [Datapoint(0, 1)], Mode.RESTAMP)
+    )
+    assert found["state"] == "acknowledged" and took_s < 5
+
+
+def test_who_waits_learns_that_it_is_superseded(scene: Scene) -> None:
+    id_ = scene.send(1)["id"]
+    found, took_s = waiting(scene, id_, 30, lambda: scene.core.send(scene.alice, PATH, 2, supersede=True))
+    assert found["state"] == "superseded" and took_s < 5
+
+
+def test_who_waits_learns_that_it_is_over(scene: Scene) -> None:
+    sent = scene.send(1, lifetime_s=0.2)
+
+    def later() -> None:
+        scene.world.now += 0.2
+
+    found, took_s = waiting(scene, sent["id"], 30, later)
+    assert found["state"] == "expired" and took_s < 5
+
+
+def test_a_delivery_does_not_end_the_waiting(scene: Scene) -> None:
+    id_ = scene.send(1)["id"]
+    found, took_s = waiting(scene, id_, 0.4, lambda: update(scene, id_, "delivered", by="x"))
+    assert found["state"] == "delivered" and took_s > 0.2
+
+
+def test_waiting_ends_after_its_time_or_is_not_needed(scene: Scene) -> None:
+    sent = scene.send(1)
+    began = time.perf_counter()
+    assert scene.view(scene.world.run(scene.core.wait_downlink(scene.alice, PATH, sent["id"], 0.1))) == sent
+    assert 0.05 < time.perf_counter() - began < 5
+    scene.tell(sent["id"], "refused")
+    assert (
+        scene.view(scene.world.run(scene.core.wait_downlink(scene.alice, PATH, sent["id"], 60)))["state"] == "refused"
+    )
+
+
+def test_nobody_waits_for_what_is_not_there(scene: Scene) -> None:
+    with pytest.raises(errors.NotFound):
+        scene.world.run(scene.core.wait_downlink(scene.alice, PATH, 99, 60))
+    assert len(scene.core.waiting) == 0
+
+
+def test_stopping_ends_all_waiting(scene: Scene) -> None:
+    sent = scene.send(1)
+    found, took_s = waiting(scene, sent["id"], 30, scene.core.waiting.end)
+    assert found == sent and took_s < 5
+    assert scene.view(scene.world.run(scene.core.wait_downlink(scene.alice, PATH, sent["id"], 30))) == sent
+
+
+def test_only_so_many_wait(scene: Scene) -> None:
+    sent = scene.send(1)
+
+    async def run() -> None:
+        scene.core.waiting._waiting_max = 3
+        waits = [asyncio.create_task(scene.core.wait_downlink(scene.alice, PATH, sent["id"], 30)) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        with pytest.raises(errors.TooManyRequests) as caught:
+            await scene.core.wait_downlink(scene.alice, PATH, sent["id"], 30)
+        assert caught.value.details == {"retry_after_s": 1}
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+
+    scene.world.run(run())
+    assert len(scene.core.waiting) == 0
+
+
+def test_who_waits_for_what_is_deleted_is_told_that_it_is_gone(scene: Scene) -> None:
+    sent = scene.send(1)
+    with pytest.raises(errors.NotFound):
+        waiting(scene, sent["id"], 0.3, lambda: scene.core.delete_stream(ROOT, *PATH))
+
+
+# ---- the end of the stream
+
+
+def test_downlinks_go_with_their_stream(scene: Scene) -> None:
+    sent = scene.send(1)
+    scene.world.run(scene.core.delete_stream(ROOT, *PATH))
+    with pytest.raises(errors.NotFound):
+        scene.read(sent["id"])
+    scene.world.stream("/".join(PATH), downlink=True)
+    assert scene.list() == []
+    with pytest.raises(errors.NotFound):
+        scene.tell(sent["id"], "acknowledged")
+    assert scene.send(2)["id"] > sent["id"]
+
+
+@pytest.mark.parametrize("ephemeral", [False, True])
+def test_a_stream_deleted_at_the_same_time_leaves_no_downlinks_behind(scene: Scene, ephemeral: bool) -> None:
+    scene.world.run(scene.core.update_stream(ROOT, *PATH, {"ephemeral": ephemeral}))
+    sent = scene.send(1)
+    target = scene.core.directory.target(PATH)
+
+    async def race() -> list[Any]:
+        deleting = asyncio.create_task(scene.core.delete_stream(ROOT, *PATH))
+        await asyncio.sleep(0)
+        asks = [scene.core.send(scene.alice, PATH, 2), update(scene, sent["id"], "acknowledged")]
+        return await asyncio.gather(deleting, *asks, return_exceptions=True)
+
+    deleted, *refused = scene.world.run(race())
+    assert deleted is None
+    assert all(isinstance(one, errors.NotFound) for one in refused)
+    assert scene.core.store.downlinks(target.stream.id, limit=9) == []
+
+
+def test_limits_of_the_role_hold_for_acknowledgements(make_world: Callable[..., Any]) -> None:
+    def change(matrix: Any) -> None:
+        matrix["user_roles"]["user"]["max_stream_size"] = 3
+
+    scene = Scene(make_world(permissions=permissions(change)))
+    sent = scene.send(1)
+    with pytest.raises(errors.LimitReached):
+        scene.tell(sent["id"], "acknowledged", d=[(0, 1), (0, 2), (0, 3)])
+    assert scene.read(sent["id"]) == sent
+    assert scene.stored() == []
+    assert scene.tell(sent["id"], "acknowledged")["state"] == "acknowledged"

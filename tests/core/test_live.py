@@ -1,0 +1,694 @@
+"""Following streams: everything once, in order, for as long as it is allowed."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+import pytest
+
+from connectordb import wire
+from connectordb.core import NOBODY, ROOT, Actor
+from connectordb.core.cursors import format_cursor, parse_cursor
+from connectordb.core.data import Asked
+from connectordb.core.hub import Batch, Notice
+from connectordb.core.subscription import Start, Subscriber, Subscription
+from connectordb.datapoint import Datapoint
+from connectordb.errors import (
+    AuthenticationError,
+    Closed,
+    Invalid,
+    InvalidRange,
+    NotFound,
+    PermissionDenied,
+    Unauthenticated,
+    Unsupported,
+)
+from connectordb.store.base import Cursor, Mode
+
+STREAM = "alice/phone/s"
+PATIENCE_S = 20
+
+
+class Outlet:
+    """Remembers what it was given; has room when told so, and by default always."""
+
+    def __init__(self) -> None:
+        self.batches: list[Batch] = []
+        self.notices: list[Notice] = []
+        self.ended: Exception | None = None
+        self.full = False
+        self.accepts: Callable[[], bool] = lambda: True
+
+    def offer(self, subscription: Subscription, batch: Batch) -> bool:
+        if self.full or not self.accepts():
+            return False
+        self.batches.append(batch)
+        return True
+
+    async def room(self) -> None:
+        if self.ended is not None:
+            raise Closed("closed")
+        while self.full:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+    def tell(self, subscription: Subscription, notice: Notice) -> None:
+        self.notices.append(notice)
+
+    def end(self, error: Exception) -> None:
+        self.ended = error
+
+    def make_room(self) -> None:
+        self.full = False
+
+    @property
+    def values(self) -> list[Any]:
+        return [point.d for batch in self.batches for point in batch.block.points]
+
+    @property
+    def kinds(self) -> list[str]:
+        return [notice.kind for notice in self.notices]
+
+    @property
+    def cursor(self) -> str:
+        return self.batches[-1].cursor
+
+
+class Scene:
+    """A world with a stream, and short ways to follow it and to insert."""
+
+    def __init__(self, world: Any) -> None:
+        self.world = world
+        self.core = world.core
+        world.user("alice")
+        self.phone = world.device("alice/phone")
+        world.stream(STREAM)
+
+    async def insert(
+        self, *values: Any, t: float = 0.0, actor: Actor | None = None, path: str = STREAM, **kw: Any
+    ) -> Any:
+        mode = kw.pop("mode", Mode.RESTAMP)
+        points = [Datapoint(t, d) for d in values]
+        return await self.core.insert(actor or self.phone, tuple(path.split("/")), points, mode, **kw)
+
+    def connect(self, actor: Actor | None = None, login: str = "apikey") -> tuple[Subscriber, Outlet]:
+        outlet = Outlet()
+        return self.core.connect(actor or self.phone, login, outlet), outlet
+
+    async def settle(self) -> None:
+        """Wait until everything published is delivered, as far as outlets have room."""
+        for _ in range(3):
+            await asyncio.sleep(0)
+        while self.core.hub._flushing or self.core.hub.tasks:
+            tasks = list(self.core.hub.tasks)
+            if tasks:
+                await asyncio.wait(tasks, timeout=0.02)
+            else:
+                await asyncio.sleep(0)
+
+    async def pause(self) -> None:
+        """Give what is published the time to be delivered where there is room."""
+        await asyncio.sleep(0.05)
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return self.world.run(asyncio.wait_for(coroutine, PATIENCE_S))
+
+
+@pytest.fixture
+def scene(world: Any) -> Scene:
+    return Scene(world)
+
+
+def test_each_insert_is_one_batch_with_index_and_cursor(scene: Scene) -> None:
+    async def run() -> None:
+        await scene.insert("before")
+        subscriber, outlet = scene.connect()
+        answer = await subscriber.subscribe(STREAM)
+        await scene.insert("a", "b")
+        await scene.insert("c")
+        await scene.settle()
+        assert [(b.path, b.index, b.block.n) for b in outlet.batches] == [(STREAM, 1, 2), (STREAM, 3, 1)]
+        assert outlet.values == ["a", "b", "c"]
+        stream_id = parse_cursor(answer["cursor"])[0]
+        assert [answer["cursor"], *(b.cursor for b in outlet.batches)] == [f"{stream_id}.{n}" for n in (1, 3, 4)]
+        subscriber.close()
+
+    scene.run(run())
+
+
+def test_all_who_follow_share_the_batch(scene: Scene) -> None:
+    async def run() -> None:
+        followers = [scene.connect() for _ in range(5)]
+        for subscriber, _ in followers:
+            await subscriber.subscribe(STREAM)
+        await scene.insert("a")
+        await scene.settle()
+        assert len({id(outlet.batches[0]) for _, outlet in followers}) == 1
+        assert scene.core.hub.subscriptions == 5
+        for subscriber, _ in followers:
+            subscriber.close()
+        assert scene.core.hub.subscriptions == 0
+
+    scene.run(run())
+
+
+@pytest.mark.parametrize(
+    "start, expected",
+    [
+        (Start(), []),
+        (Start(since=20), [3, 4]),
+        (Start(since=0), [1, 2, 3, 4]),
+        (Start(since=99), []),
+        (Start(i1=-1), [4]),
+        (Start(i1=0), [1, 2, 3, 4]),
+        (Start(i1=-99), [1, 2, 3, 4]),
+        (Start(i1=99), []),
+    ],
+)
+def test_history_comes_first_and_then_what_is_new(scene: Scene, start: Start, expected: list[int]) -> None:
+    async def run() -> None:
+        for d in (1, 2, 3, 4):
+            await scene.insert(d, t=10.0 * d)
+        subscriber, outlet = scene.connect()
+        await subscriber.subscribe(STREAM, start=start)
+        await scene.insert("new")
+        await scene.settle()
+        assert outlet.values == [*expected, "new"]
+        subscriber.close()
+
+    scene.run(run())
+
+
+def test_a_cursor_goes_on_exactly_where_it_was_also_after_late_points(scene: Scene) -> None:
+    async def run() -> None:
+        for d in range(5):
+            await scene.insert(d, t=10.0 + d)
+        subscriber, outlet = scene.connect()
+        await subscriber.subscribe(STREAM, start=Start(i1=3))
+        await scene.settle()
+        subscriber.close()
+        assert outlet.values == [3, 4]
+        await scene.insert("late", t=11.5, mode=Mode.MERGE)
+        await scene.insert("later", t=30.0)
+        again, more = scene.connect()
+        await again.subscribe(STREAM, start=Start(cursor=outlet.cursor))
+        await scene.insert("late again", t=5.0, mode=Mode.MERGE)
+        await scene.settle()
+        assert more.values == ["late", "later", "late again"]
+        again.close()
+
+    scene.run(run())
+
+
+def test_a_slow_reader_is_told_and_gets_everything_once_and_others_are_not_held_up(scene: Scene) -> None:
+    async def run() -> None:
+        slow, slow_outlet = scene.connect()
+        quick, quick_outlet = scene.connect()
+        for subscriber in (slow, quick):
+            await subscriber.subscribe(STREAM)
+        await scene.insert(0)
+        await scene.settle()
+        slow_outlet.full = True
+        for d in range(1, 3001):
+            await scene.insert(d)
+        await scene.pause()
+        assert quick_outlet.values == list(range(3001))
+        assert slow_outlet.values == [0]
+        assert scene.core.hub.behind == 1
+        slow_outlet.make_room()
+        await scene.settle()
+        assert slow_outlet.values == list(range(3001))
+        assert [(n.kind, n.n) for n in slow_outlet.notices] == [("lag", 3000)]
+        await scene.insert("live again")
+        await scene.settle()
+        assert slow_outlet.values[-1] == "live again"
+        assert (scene.core.hub.behind, quick_outlet.notices) == (0, [])
+        slow.close()
+        quick.close()
+
+    scene.run(run())
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_happens_each_follower_gets_each_datapoint_once(scene: Scene, seed: int) -> None:
+    """Outlets that refuse at random, reconnections with the last cursor, late datapoints, bursts."""
+    rng = random.Random(seed)
+
+    async def run() -> None:
+        count = 0
+        outlets: list[Outlet] = []
+        followers: list[tuple[Subscriber, Outlet, list[Any], str]] = []
+        for _ in range(6):
+            subscriber, outlet = scene.connect()
+            outlet.accepts = lambda: rng.random() < 0.7
+            answer = await subscriber.subscribe(STREAM, start=Start(i1=0))
+            followers.append((subscriber, outlet, [], answer["cursor"]))
+            outlets.append(outlet)
+        pending = []
+        for _ in range(150):
+            for _ in range(rng.randrange(4)):
+                values = list(range(count, count := count + rng.randrange(1, 4)))
+                late = rng.random() < 0.2
+                pending.append(
+                    asyncio.ensure_future(
+                        scene.insert(
+                            *values,
+                            t=rng.uniform(1, 100) if late else 0.0,
+                            mode=Mode.MERGE if late else Mode.RESTAMP,
+                        )
+                    )
+                )
+            if rng.random() < 0.1 and pending:
+                pending[-1].cancel()  # the client goes away; what was submitted is carried out
+            if rng.random() < 0.3:
+                await asyncio.sleep(rng.random() * 0.002)
+            if rng.random() < 0.2:
+                i = rng.randrange(len(followers))
+                subscriber, outlet, got, cursor = followers[i]
+                subscriber.close()
+                got = got + outlet.values
+                cursor = outlet.cursor if outlet.batches else cursor
+                subscriber, outlet = scene.connect()
+                outlet.accepts = lambda: rng.random() < 0.7
+                await subscriber.subscribe(STREAM, start=Start(cursor=cursor))
+                followers[i] = (subscriber, outlet, got, cursor)
+        await asyncio.gather(*pending, return_exceptions=True)
+        await scene.settle()
+        scene.world.now += 1
+        length = scene.core.length(scene.phone, tuple(STREAM.split("/")))
+        every = [p.d async for b in scene.core.read(scene.phone, tuple(STREAM.split("/")), _all()) for p in b.points]
+        for subscriber, outlet, got, _ in followers:
+            got = got + outlet.values
+            assert len(got) == length
+            assert sorted(got) == sorted(every)
+            subscriber.close()
+
+    scene.run(run())
+
+
+def _all() -> Any:
+    from connectordb.query import Range
+
+    return Range()
+
+
+def test_what_is_inserted_by_a_client_that_went_away_is_published(scene: Scene) -> None:
+    async def run() -> None:
+        subscriber, outlet = scene.connect()
+        await subscriber.subscribe(STREAM)
+        insert = asyncio.ensure_future(scene.insert("a"))
+        await asyncio.sleep(0)
+        insert.cancel()
+        await scene.insert("b")
+        await scene.settle()
+        assert outlet.values == ["a", "b"]
+        subscriber.close()
+
+    scene.run(run())
+
+
+def test_an_acknowledgement_comes_before_the_publication(scene: Scene) -> None:
+    async def run() -> None:
+        subscriber, outlet = scene.connect()
+        await subscriber.subscribe(STREAM)
+        await scene.insert("a")
+        assert outlet.values == []
+        await scene.settle()
+        assert outlet.values == ["a"]
+        subscriber.close()
+
+    scene.run(run())
+
+
+def test_a_burst_of_publications_bounds_what_waits(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connectordb.core.hub.BACKLOG_MAX", 10)
+
+    async def run() -> None:
+        subscriber, outlet = scene.connect()
+        await subscriber.subscribe(STREAM)
+        await asyncio.gather(*(scene.insert(d) for d in range(500)))
+        await scene.settle()
+        assert outlet.values == list(range(500))
+        subscriber.close()
+
+    scene.run(run())
+
+
+def test_refusals(scene: Scene) -> None:
+    async def run() -> None:
+        world = scene.world
+        subscriber, _ = scene.connect()
+        cases: list[tuple[str, dict[str, Any], type[Exception]]] = [
+            ("alice/phone/none", {}, NotFound),
+            ("alice/phone", {}, Invalid),
+            ("", {}, Invalid),
+            ("alice", {}, Invalid),
+            ("a/b/c/d/e", {}, Invalid),
+            ("alice/*", {}, Invalid),
+            ("*/*/*", {}, Invalid),
+            ("alice/*/s", {}, Invalid),
+            ("bob/*/*", {}, NotFound),
+            ("alice/none/*", {}, NotFound),
+            (STREAM, {"transform": "sum"}, Unsupported),
+            (STREAM, {"start": Start(cursor="x")}, Invalid),
+            (STREAM, {"start": Start(cursor="1.5-3-1")}, Invalid),
+            (STREAM, {"start": Start(since=1, i1=1)}, InvalidRange),
+            (STREAM, {"start": Start(cursors={})}, InvalidRange),
+            ("alice/phone/*", {"start": Start(cursor="1.0")}, InvalidRange),
+            ("alice/phone/*", {"start": Start(cursors={"*": "x"})}, Invalid),
+            (STREAM, {"requests": True}, Invalid),
+            (STREAM + "/downlink", {"requests": True, "start": Start(i1=0)}, InvalidRange),
+        ]
+        for arg, given, error in cases:
+            with pytest.raises(error):
+                await subscriber.subscribe(arg, **given)
+        assert subscriber.subscriptions == {}
+        assert scene.core.hub.subscriptions == 0
+        subscriber.close()
+        stranger, _ = scene.connect(NOBODY, "")
+        with pytest.raises(AuthenticationError):
+            await stranger.subscribe(STREAM)
+        stranger.close()
+        assert world is scene.world
+
+    scene.run(run())
+
+
+def test_a_withdrawn_permission_stops_it_at_once_with_a_reason(scene: Scene) -> None:
+    scene.world.user("bob")
+    bob = scene.world.actor("bob/user")
+
+    async def run() -> None:
+        await scene.core.update_device(ROOT, "alice", "phone", {"public": True})
+        subscriber, outlet = scene.connect(bob, "password")
+        await subscriber.subscribe(STREAM)
+        await scene.insert("seen")
+        await scene.settle()
+        await scene.core.update_device(ROOT, "alice", "phone", {"public": False})
+        await scene.insert("secret")
+        await scene.settle()
+        assert outlet.values == ["seen"]
+        assert outlet.kinds == ["ended"]
+        assert isinstance(outlet.notices[0].error, NotFound | PermissionDenied)
+        assert (subscriber.subscriptions, scene.core.hub.subscriptions) == ({}, 0)
+        subscriber.close()
+
+    scene.run(run())
+
+
+def test_a_deleted_stream_ends_it_and_a_new_one_of_that_name_is_another(scene: Scene) -> None:
+    async def run() -> None:
+        subscriber, outlet = scene.connect()
+        await subscriber.subscribe(STREAM)
+        await scene.insert("old")
+        await scene.settle()
+        await scene.core.delete_stream(ROOT, "alice", "phone", "s")
+        await scene.settle()
+        assert outlet.kinds == ["ended"]
+        await scene.core.create_stream(ROOT, "alice", "phone", "s", wire.StreamCreate())
+        await scene.insert("new")
+        await subscriber.subscribe(STREAM, start=Start(cursor=outlet.cursor))
+        await scene.settle()
+        assert outlet.values == ["old", "new"]
+        assert outlet.kinds == ["ended", "reset"]
+        subscriber.close()
+
+    scene.run(run())
+
+
+@pytest.mark.parametrize(
+    "login, change",
+    [
+        ("apikey", lambda core: core.update_device(ROOT, "alice", "phone", {"apikey": ""})),
+        ("apikey", lambda core: core.update_device(ROOT, "alice", "phone", {"enabled": False})),
+        ("apikey", lambda core: core.delete_device(ROOT, "alice", "phone")),
+        ("apikey", lambda core: core.delete_user(ROOT, "alice")),
+        ("session", lambda core: core.update_user(ROOT, "alice", {"password": "other"})),
+        ("password", lambda core: core.update_user(ROOT, "alice", {"password": "other"})),
+    ],
+)
+def test_a_connection_ends_with_what_it_logged_in_with(scene: Scene, login: str, change: Callable[[Any], Any]) -> None:
+    async def run() -> None:
+        subscriber, outlet = scene.connect(login=login)
+        idle, idle_outlet = scene.connect(login=login)
+        await subscriber.subscribe(STREAM)
+        await change(scene.core)
+        await asyncio.sleep(0.1)
+        assert isinstance(outlet.ended, Unauthenticated)
+        assert isinstance(idle_outlet.ended, Unauthenticated)
+        assert (subscriber.closed, idle.closed) == (True, True)
+
+    scene.run(run())
+
+
+def test_other_changes_do_not_end_it(scene: Scene) -> None:
+    async def run() -> None:
+        subscriber, outlet = scene.connect()
+        await subscriber.subscribe(STREAM)
+        await scene.core.update_device(ROOT, "alice", "phone", {"nickname": "new"})
+        await scene.core.update_user(ROOT, "alice", {"password": "other"})
+        await scene.core.update_stream(ROOT, "alice", "phone", "s", {"nickname": "new"})
+        await scene.insert("a")
+        await scene.settle()
+        assert (outlet.values, outlet.notices, outlet.ended) == (["a"], [], None)
+        subscriber.close()
+
+    scene.run(run())
+
+
+def test_a_pattern_follows_what_may_be_read_and_what_is_made_later(scene: Scene) -> None:
+    scene.world.device("alice/watch")
+    for path in ("alice/phone/x", "alice/watch/y"):
+        scene.world.stream(path)
+
+    async def run() -> None:
+        watch = scene.world.actor("alice/watch")
+        owner, outlet = scene.connect(scene.world.actor("alice/user"), "password")
+        device, device_outlet = scene.connect()
+        answer = await owner.subscribe("alice/*/*")
+        await device.subscribe("alice/phone/*")
+        assert answer["cursors"].keys() == {STREAM, "alice/phone/x", "alice/watch/y", "alice/meta/log", "*"}
+        await scene.insert(1)
+        await scene.insert(2, actor=watch, path="alice/watch/y")
+        await scene.core.create_stream(ROOT, "alice", "phone", "z", wire.StreamCreate())
+        await scene.insert(3, path="alice/phone/z")
+        await scene.settle()
+        seen = [(b.path, b.block.points[0].d) for b in outlet.batches if b.path != "alice/meta/log"]
+        assert seen == [(STREAM, 1), ("alice/watch/y", 2), ("alice/phone/z", 3)]
+        assert device_outlet.values == [1, 3]
+        owner.close()
+        device.close()
+        # What came while nobody followed comes with the cursors, also of streams made meanwhile.
+        await scene.insert(4)
+        await scene.core.create_stream(ROOT, "alice", "phone", "zz", wire.StreamCreate())
+        await scene.insert(5, 6, path="alice/phone/zz")
+        again, more = scene.connect(scene.world.actor("alice/user"), "password")
+        cursors = answer["cursors"] | {b.path: b.cursor for b in outlet.batches}
+        await again.subscribe("alice/*/*", start=Start(cursors=cursors))
+        await scene.settle()
+        missed = {(b.path, p.d) for b in more.batches for p in b.block.points if b.path != "alice/meta/log"}
+        assert missed == {(STREAM, 4), ("alice/phone/zz", 5), ("alice/phone/zz", 6)}
+        again.close()
+
+    scene.run(run())
+
+
+def test_a_pattern_shows_nothing_that_may_not_be_read(scene: Scene) -> None:
+    scene.world.user("bob")
+    scene.world.device("alice/shown", public=True)
+    scene.world.stream("alice/shown/s")
+
+    async def run() -> None:
+        shown = scene.world.actor("alice/shown")
+        subscriber, outlet = scene.connect(scene.world.actor("bob/user"), "password")
+        answer = await subscriber.subscribe("alice/*/*")
+        assert answer["cursors"].keys() == {"alice/shown/s", "*"}
+        await scene.insert("secret")
+        await scene.insert("open", actor=shown, path="alice/shown/s")
+        await scene.settle()
+        assert outlet.values == ["open"]
+        await scene.core.update_device(ROOT, "alice", "shown", {"public": False})
+        await scene.insert("secret now", actor=shown, path="alice/shown/s")
+        await scene.settle()
+        assert outlet.values == ["open"]
+        assert outlet.kinds == ["ended"]
+        assert len(subscriber.subscriptions) == 1
+        subscriber.close()
+
+    scene.run(run())
+
+
+@pytest.mark.parametrize("arg, what", [("bob/*/*", "bob"), ("bob/lamp/*", "bob/lamp")])
+def test_a_pattern_ends_with_what_it_covers(scene: Scene, arg: str, what: str) -> None:
+    scene.world.user("bob")
+    scene.world.device("bob/lamp", public=True)
+    scene.world.stream("bob/lamp/s")
+
+    async def run() -> None:
+        subscriber, outlet = scene.connect(scene.world.actor("alice/user"), "password")
+        await subscriber.subscribe(arg)
+        if what == "bob":
+            await scene.core.delete_user(ROOT, "bob")
+        else:
+            await scene.core.delete_device(ROOT, "bob", "lamp")
+        await scene.settle()
+        assert [(n.kind, n.path) for n in outlet.notices] == [("ended", "bob/lamp/s"), ("ended", arg)]
+        assert (subscriber.subscriptions, scene.core.hub.subscriptions) == ({}, 0)
+        subscriber.close()
+
+    scene.run(run())
+
+
+def test_an_ephemeral_stream_tells_what_was_missed(scene: Scene) -> None:
+    path = "alice/phone/e"
+    scene.world.stream(path, ephemeral=True)
+
+    async def run() -> None:
+        subscriber, outlet = scene.connect()
+        await subscriber.subscribe(path)
+        await scene.insert(1, path=path)
+        await scene.settle()
+        outlet.full = True
+        await scene.insert(2, 3, path=path)
+        await scene.insert(4, path=path)
+        await scene.pause()
+        outlet.make_room()
+        await scene.settle()
+        await scene.insert(5, path=path)
+        await scene.settle()
+        assert outlet.values == [1, 5]
+        assert [(n.kind, n.n) for n in outlet.notices] == [("missed", 3)]
+        assert scene.core.hub.missed == 3
+        cursor = outlet.cursor
+        subscriber.close()
+        await scene.insert(6, 7, path=path)
+        again, more = scene.connect()
+        await again.subscribe(path, start=Start(cursor=cursor))
+        await scene.settle()
+        assert [(n.kind, n.n) for n in more.notices] == [("missed", 2)]
+        stream_id = parse_cursor(cursor)[0]
+        await again.subscribe(path, start=Start(cursor=f"{stream_id}.00ff.3"))
+        await scene.settle()
+        assert [(n.kind, n.n) for n in more.notices] == [("missed", 2), ("missed", None)]
+        again.close()
+
+    scene.run(run())
+
+
+def test_a_cursor_ahead_of_the_stream_starts_anew_and_says_so(scene: Scene) -> None:
+    async def run() -> None:
+        await scene.insert(1)
+        subscriber, outlet = scene.connect()
+        answer = await subscriber.subscribe(STREAM)
+        stream_id = parse_cursor(answer["cursor"])[0]
+        await subscriber.subscribe(STREAM, start=Start(cursor=format_cursor(stream_id, Cursor.behind(50))))
+        await scene.settle()
+        await scene.insert(2)
+        await scene.settle()
+        assert (outlet.values, outlet.kinds) == ([2], ["reset"])
+        subscriber.close()
+
+    scene.run(run())
+
+
+def test_changes_of_things_are_published_in_the_log(scene: Scene) -> None:
+    async def run() -> None:
+        subscriber, outlet = scene.connect(scene.world.actor("alice/user"), "password")
+        await subscriber.subscribe("alice/meta/log")
+        await scene.core.create_stream(scene.phone, "alice", "phone", "x", wire.StreamCreate())
+        await scene.settle()
+        assert outlet.values == [{"cmd": "CreateStream", "arg": "alice/phone/x"}]
+        subscriber.close()
+
+    scene.run(run())
+
+
+def downlinks_of(outlet: Outlet) -> list[tuple[int, Any]]:
+    return [(one.id, msgspec.json.decode(one.d)) for batch in outlet.batches for one in batch.downlinks]
+
+
+def test_a_device_gets_what_waited_for_it_and_then_what_comes(scene: Scene) -> None:
+    scene.world.stream("alice/phone/light", downlink=True)
+    path = "alice/phone/light"
+
+    async def run() -> None:
+        user = scene.world.actor("alice/user")
+        for d in (True, False):
+            await scene.insert(d, actor=user, path=path)
+        subscriber, outlet = scene.connect()
+        assert await subscriber.subscribe(path + "/downlink", requests=True) == {}
+        await scene.settle()
+        waited = downlinks_of(outlet)
+        assert [d for _, d in waited] == [True, False]
+        await scene.insert("live", actor=user, path=path)
+        await scene.settle()
+        assert [d for _, d in downlinks_of(outlet)] == [True, False, "live"]
+        outlet.full = True
+        for d in range(250):
+            await scene.insert(d, actor=user, path=path)
+        outlet.make_room()
+        await scene.settle()
+        found = downlinks_of(outlet)
+        assert [d for _, d in found] == [True, False, "live", *range(250)]
+        assert len({id_ for id_, _ in found}) == len(found)
+        subscriber.close()
+        # A device that comes back without having said anything gets the same again, under the same ids.
+        again, more = scene.connect()
+        await again.subscribe(path + "/downlink", requests=True)
+        await scene.settle()
+        assert downlinks_of(more) == found
+        again.close()
+
+    scene.run(run())
+
+
+def test_history_and_restored_downlinks_ask_for_nothing(scene: Scene) -> None:
+    scene.world.stream("alice/phone/light", downlink=True)
+    path = "alice/phone/light"
+
+    async def run() -> None:
+        user = scene.world.actor("alice/user")
+        await scene.insert(1, actor=user, path=path, asked=Asked(history=True))
+        await scene.insert(2, actor=ROOT, path=path, downlink=True)
+        subscriber, outlet = scene.connect()
+        await subscriber.subscribe(path + "/downlink", requests=True)
+        await scene.settle()
+        assert outlet.batches == []
+        assert scene.core.length(user, tuple(path.split("/")), downlink=True) == 2
+        subscriber.close()
+
+    scene.run(run())
+
+
+def test_only_the_device_itself_takes_requests(scene: Scene) -> None:
+    scene.world.stream("alice/phone/light", downlink=True)
+
+    async def run() -> None:
+        subscriber, outlet = scene.connect(scene.world.actor("alice/user"), "password")
+        with pytest.raises(PermissionDenied, match="itself"):
+            await subscriber.subscribe("alice/phone/light/downlink", requests=True)
+        await subscriber.subscribe("alice/phone/light/downlink")
+        await scene.insert(1, actor=scene.world.actor("alice/user"), path="alice/phone/light")
+        await scene.settle()
+        assert outlet.values == [1]
+        assert outlet.batches[0].block.points[0].o == "alice/user"
+        subscriber.close()
+
+    scene.run(run())
+
+
+def test_closing_the_core_ends_everything(make_world: Any) -> None:
+    scene = Scene(make_world())
+
+    async def run() -> None:
+        subscriber, outlet = scene.connect()
+        await subscriber.subscribe(STREAM)
+        outlet.full = True
+        await scene.insert(1)
+        await asyncio.sleep(0.01)
+        assert scene.core.hub.behind == 1
+
+    scene.run(run())
