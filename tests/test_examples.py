@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import select
+import shutil
 import socket
 import subprocess
 import sys
@@ -163,6 +165,110 @@ def test_the_weather_station_of_the_readme_logs(server: Server, tmp_path: Path) 
         station.wait()
     temperatures = logged_temperatures(server)
     assert temperatures == list(range(len(temperatures)))
+
+
+class Running:
+    """A program that goes on, whose output is read line by line."""
+
+    def __init__(self, cwd: Path, *arguments: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-u", *arguments], cwd=cwd, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._process:  # which closes what is open
+            self._process.kill()
+
+    def write(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+
+    def read(self) -> str:
+        assert self._process.stdout is not None
+        ready, _, _ = select.select([self._process.stdout], [], [], 30)
+        assert ready, "it says nothing"
+        return self._process.stdout.readline().rstrip("\n")
+
+    def end(self) -> int:
+        """Let it see the end of its input, and wait."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        return self._process.wait(30)
+
+
+def test_subscriptions(server: Server, tmp_path: Path) -> None:
+    with Running(tmp_path, str(EXAMPLES / "subscriptions.py"), server.apikey, server.url) as program:
+        for text in ("Hello", "World!"):
+            program.write(text)
+            assert program.read() == f"test/mydevice/strings ['{text}']"
+        assert program.end() == 0
+
+
+def test_subscriptions_of_the_readme(server: Server, tmp_path: Path) -> None:
+    block = readme_block("def stringcallback")
+    code = block.replace('input("apikey: ")', f'"{server.apikey}", url="{server.url}"')
+    code = code.replace('input("Say something: ")', "input()")
+    with Running(tmp_path, "-c", code) as program:
+        program.write("Hello")
+        assert re.fullmatch(r"test/mydevice/strings \[\{'t': [0-9.]+, 'd': 'Hello'\}\]", program.read())
+    block = readme_block("stream.live(").replace("2024-02-29", "1970-01-01").replace('dp["d"])', 'dp["d"]); break')
+    prelude = f"from connectordb import ConnectorDB\ndb = ConnectorDB({server.apikey!r}, url={server.url!r})\n"
+    assert run(tmp_path, "-c", prelude + "stream = db['strings']\n" + block).endswith(" Hello\n")
+
+
+def light_is_switched(server: Server, program: Running, tmp_path: Path) -> None:
+    """Ask for light as the README says."""
+    block = readme_block("light.downlink(True)").replace("alice/lamp", "test/mydevice")
+    prelude = (
+        "import time\n"
+        "from connectordb import ConnectorDB\n"
+        f"db = ConnectorDB('test', 'test', url={server.url!r})\n"
+        "while not db('test/mydevice/light').exists():\n"
+        "    time.sleep(0.1)\n"
+    )
+    assert run(tmp_path, "-c", prelude + block) == "acknowledged\n"
+    assert program.read() == "The light is on"
+    with ConnectorDB("test", "test", url=server.url) as db:
+        light = db("test/mydevice/light")
+        assert light[-1]["d"] is True
+        assert light.downlink(False).wait(timeout=30) == "acknowledged"
+        assert program.read() == "The light is off"
+        assert light[:].d() == [True, False]
+
+
+def test_downlink(server: Server, tmp_path: Path) -> None:
+    with Running(tmp_path, str(EXAMPLES / "downlink.py"), server.apikey, server.url) as program:
+        light_is_switched(server, program, tmp_path)
+
+
+def test_downlink_of_the_readme(server: Server, tmp_path: Path) -> None:
+    code = readme_block("def lightcallback").replace('input("apikey: ")', f'"{server.apikey}", url="{server.url}"')
+    prelude = "def set_light(on):\n    print('The light is', 'on' if on else 'off')\n"
+    with Running(tmp_path, "-c", prelude + code) as program:
+        light_is_switched(server, program, tmp_path)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_curl_of_the_readme_follows_a_stream(server: Server, tmp_path: Path) -> None:
+    (command,) = re.findall(r"^    (curl .*/live/.*)$", README, re.M)
+    with ConnectorDB("test", "test", url=server.url) as db:
+        db("test/user/steps").create({"type": "number"})
+        db("test/user/steps").insert(42)
+    curl = command.replace("http://localhost:3124", server.url)
+    with subprocess.Popen(["/bin/sh", "-c", f"exec {curl} 2>/dev/null"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                if line.startswith("data: [") and '"d":42' in line:
+                    break
+            else:
+                raise AssertionError("curl ended")
+        finally:
+            process.kill()
 
 
 def test_the_demo_proves_that_nothing_is_lost(tmp_path: Path) -> None:

@@ -1,6 +1,16 @@
 """ConnectorDB: a repository for all of your data, and the control centre of your devices."""
 
-from .client import DATAPOINT_INSERT_LIMIT, ConnectorDB, Device, Stream, User
+from .client import (
+    DATAPOINT_INSERT_LIMIT,
+    ConnectorDB,
+    Device,
+    Downlink,
+    Live,
+    Notice,
+    Stream,
+    Subscription,
+    User,
+)
 from .datapoints import DatapointArray
 from .errors import (
     AlreadyExists,
@@ -20,6 +30,7 @@ from .errors import (
     RequestError,
     SchemaInvalid,
     SchemaMismatch,
+    ScriptError,
     ServerError,
     SpoolCorrupt,
     SpoolError,
@@ -52,17 +63,21 @@ __all__ = [
     "ConnectorDBError",
     "DatapointArray",
     "Device",
+    "Downlink",
     "FolderError",
     "Invalid",
     "InvalidRange",
     "InvalidValue",
     "LimitReached",
+    "Live",
     "MethodNotAllowed",
     "NotFound",
+    "Notice",
     "PermissionDenied",
     "RequestError",
     "SchemaInvalid",
     "SchemaMismatch",
+    "ScriptError",
     "ServerError",
     "SpoolCorrupt",
     "SpoolError",
@@ -70,6 +85,7 @@ __all__ = [
     "StoreBusy",
     "StoreError",
     "Stream",
+    "Subscription",
     "TimedOut",
     "TimestampOrder",
     "TooLarge",

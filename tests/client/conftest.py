@@ -194,8 +194,8 @@ class Proxy:
 
     Attributes:
         faults: One for each of the next connections; later ones are left alone. ``None``: leave it alone. ``0`` and
-            more: cut after that many bytes of the answer. ``"request"``: cut after the first bytes of the request,
-            which the server never sees.
+            more: cut after that many bytes of the answer; below ``0``: let nothing more through after so many.
+            ``"request"``: cut after the first bytes of the request, which the server never sees.
         connections: How many there have been.
     """
 
@@ -234,7 +234,7 @@ class Proxy:
                 client.recv(20)
                 return
             with socket.create_connection(self._target) as server:
-                left = fault if isinstance(fault, int) else None
+                left = abs(fault) if isinstance(fault, int) else None
                 while True:
                     readable, _, _ = select.select([client, server], [], [], 20)
                     if not readable:
@@ -248,6 +248,8 @@ class Proxy:
                             if data:
                                 client.sendall(data)
                             if left <= 0:
+                                while isinstance(fault, int) and fault < 0 and client.recv(65536):
+                                    pass
                                 return
                             continue
                         if not data:
@@ -265,10 +267,13 @@ def proxy(server: Server) -> Iterator[Proxy]:
 
 @pytest.fixture
 def answering() -> Callable[..., Any]:
-    """Makes a server that answers each connection with given bytes: ``with answering(b"...", ...) as url``."""
+    """Makes a server that answers each connection with given bytes: ``with answering(b"...", ...) as url``.
+
+    ``None`` says nothing, and ``(b"...",)`` nothing more, until the other side gives up.
+    """
 
     @contextmanager
-    def run(*answers: bytes | None) -> Iterator[str]:
+    def run(*answers: bytes | tuple[bytes] | None) -> Iterator[str]:
         listener = socket.create_server(("127.0.0.1", 0))
 
         def serve() -> None:
@@ -280,10 +285,11 @@ def answering() -> Callable[..., Any]:
                 with client, suppress(OSError):
                     client.settimeout(20)
                     client.recv(65536)
-                    if answer is None:
-                        client.recv(65536)  # says nothing until the other side gives up
-                    else:
+                    if isinstance(answer, bytes):
                         client.sendall(answer)
+                    else:
+                        client.sendall(answer[0] if answer else b"")
+                        client.recv(65536)
 
         thread = threading.Thread(target=serve)
         thread.start()

@@ -56,6 +56,16 @@ TARGETS = [
         True,
     ),
     (_calls.insert("u/d/s", b"[]", downlink=True), "POST", f"{A}/crud/u/d/s/data?downlink=true", False),
+    (
+        _calls.insert("u/d/s", b"[]", downlink=True, history=True),
+        "POST",
+        f"{A}/crud/u/d/s/data?downlink=true&history=true",
+        False,
+    ),
+    (_calls.send_downlink("u/d/s", b"{}"), "POST", f"{A}/downlink/u/d/s", True),
+    (_calls.read_downlink("u/d/s", 7), "GET", f"{A}/downlink/u/d/s/7", True),
+    (_calls.read_downlink("u/d/s", 7, wait_s=2.5), "GET", f"{A}/downlink/u/d/s/7?wait=2.5", True),
+    (_calls.answer_downlink("u/d/s", 7, b"{}"), "PUT", f"{A}/downlink/u/d/s/7", True),
 ]
 
 

@@ -37,6 +37,7 @@ LATE = [
     "typer",
     "urllib3",
     "uvicorn",
+    "websockets",
 ]
 
 
@@ -88,4 +89,4 @@ def test_log_in_and_insert_need_no_schema_engine_and_no_progress_bar(server: obj
         "s.delete()\n"
         "print(*sys.modules)"
     )
-    assert not {"jsonschema", "rich", "pandas", "polars", "numpy"} & set(run(code).split())
+    assert not {"jsonschema", "rich", "pandas", "polars", "numpy", "websockets"} & set(run(code).split())

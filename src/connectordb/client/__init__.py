@@ -5,10 +5,15 @@
 
 from ._connectordb import ConnectorDB
 from ._device import Device
+from ._downlink import Downlink
 from ._encode import DATAPOINT_INSERT_LIMIT
+from ._feed import Notice
+from ._live import Live
 from ._object import ConnectorObject
 from ._session import Credentials, Session
+from ._socket import Socket, SocketClosed
 from ._stream import Stream
+from ._subscription import Subscription
 from ._transport import HttpTransport, Reply, StreamReply, Transport
 from ._user import User
 
@@ -18,11 +23,17 @@ __all__ = [
     "ConnectorObject",
     "Credentials",
     "Device",
+    "Downlink",
     "HttpTransport",
+    "Live",
+    "Notice",
     "Reply",
     "Session",
+    "Socket",
+    "SocketClosed",
     "Stream",
     "StreamReply",
+    "Subscription",
     "Transport",
     "User",
 ]

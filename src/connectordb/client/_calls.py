@@ -7,6 +7,7 @@ this again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from os import urandom
 from typing import Any, Generic, NamedTuple, TypedDict, TypeVar
 
 import msgspec
@@ -24,8 +25,10 @@ __all__ = [
     "Fields",
     "Point",
     "Upload",
+    "answer_downlink",
     "count",
     "create",
+    "decode_points",
     "delete",
     "error_of",
     "insert",
@@ -34,9 +37,12 @@ __all__ = [
     "list_children",
     "list_user_streams",
     "list_users",
+    "live_target",
     "points",
     "raw_points",
     "read",
+    "read_downlink",
+    "send_downlink",
     "this",
     "time_index",
     "transforms",
@@ -70,6 +76,8 @@ class Call(NamedTuple, Generic[T]):
         body: What to send.
         headers: Besides those of the session.
         repeatable: Whether to send it again is harmless when the answer was lost: it has no effect, or the same one.
+        wait_s: How long the server takes at most before it answers, by intention. Such a call uses a connection of its
+            own.
     """
 
     method: str
@@ -78,6 +86,7 @@ class Call(NamedTuple, Generic[T]):
     body: bytes | None = None
     headers: Mapping[str, str] = {}
     repeatable: bool = True
+    wait_s: float | None = None
 
 
 class Upload(NamedTuple):
@@ -177,7 +186,7 @@ def time_index(path: str, t: float, *, downlink: bool = False) -> Call[int]:
 
 def points(path: str, span: Range, *, downlink: bool = False, transform: str | None = None) -> Call[list[Point]]:
     """Read the datapoints of a range."""
-    return Call("GET", _points_target(path, span, downlink, transform), _read_points)
+    return Call("GET", _points_target(path, span, downlink, transform), decode_points)
 
 
 def raw_points(path: str, span: Range, *, downlink: bool = False) -> Call[list[msgspec.Raw]]:
@@ -194,6 +203,7 @@ def insert(
     verdicts: bool = False,
     upload: Upload | None = None,
     key: str | None = None,
+    history: bool = False,
 ) -> Call[InsertReport | None]:
     """Insert the datapoints of the JSON array *body*.
 
@@ -205,6 +215,7 @@ def insert(
         verdicts: Store what can be stored, and report the rest; then the result is a report, else ``None``.
         upload: Numbers by which a repetition is known.
         key: A word by which a repetition is known for an hour, at most 64 characters; instead of *upload*.
+        history: They are old: those for a downlink move nothing any more.
 
     With *upload* or *key* the call is repeatable: what was stored the first time is not stored again.
     """
@@ -213,12 +224,46 @@ def insert(
     flags = [f"downlink={_flag(True)}"] if downlink else []
     if verdicts:
         flags.append(f"verdicts={_flag(True)}")
+    if history:
+        flags.append(f"history={_flag(True)}")
     if upload is not None:
         flags.append(f"source={quote(upload.source, safe='')}&first={upload.first}&last={upload.last}")
     target = _data(path) + ("?" + "&".join(flags) if flags else "")
     headers = {**_JSON, "Idempotency-Key": key} if key is not None else _JSON
     repeatable = key is not None or upload is not None
     return Call(mode, target, _decode_report if verdicts else _read_ok, body, headers, repeatable)
+
+
+# -- downlinks -------------------------------------------------------------------------------------------------------
+
+
+def send_downlink(path: str, body: bytes) -> Call[Fields]:
+    """Ask the device which owns the stream for something. The word by which a repetition is known is in the call."""
+    headers = {**_JSON, "Idempotency-Key": urandom(16).hex()}
+    return Call("POST", f"{API}/downlink/{path}", _read_object, body, headers)
+
+
+def read_downlink(path: str, number: int, *, wait_s: float | None = None) -> Call[Fields]:
+    """Ask what has become of a downlink; with *wait_s*, when that is final, or that time has passed."""
+    query = "" if wait_s is None else f"?wait={_number(wait_s)}"
+    return Call("GET", f"{API}/downlink/{path}/{number}{query}", _read_object, wait_s=wait_s)
+
+
+def answer_downlink(path: str, number: int, body: bytes) -> Call[Fields]:
+    """Say what has become of a downlink to the device that asks."""
+    return Call("PUT", f"{API}/downlink/{path}/{number}", _read_object, body, _JSON)
+
+
+def live_target(path: str, start: Mapping[str, str], *, transform: str = "", downlink: bool = False) -> str:
+    """The path and query of a stream's server-sent events. *start* says where they begin."""
+    from urllib.parse import urlencode
+
+    fields = dict(start)
+    if transform:
+        fields["transform"] = transform
+    if downlink:
+        fields["downlink"] = _flag(True)
+    return f"{API}/live/{path}" + (f"?{urlencode(fields)}" if fields else "")
 
 
 # -- answers ---------------------------------------------------------------------------------------------------------
@@ -271,7 +316,8 @@ def _read_device_objects(body: bytes) -> list[Fields]:
     return found
 
 
-def _read_points(body: bytes) -> list[Point]:
+def decode_points(body: bytes | memoryview) -> list[Point]:
+    """Return the datapoints in a JSON array. Raises `msgspec.MsgspecError` or `ValueError`."""
     found: list[Any] = _decode_points(body)
     for point in found:  # the wire leaves out a time stamp of 0, and null
         if "d" not in point:

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from ..datapoints import Time
 from ..errors import Invalid
 from ..paths import check_name
 from . import _calls
+from ._feed import Start
 from ._object import ConnectorObject
 from ._stream import Stream
+from ._subscription import Callback, DataHandler, OnError, OnNotice, Subscription
 
 if TYPE_CHECKING:
     from ._user import User
@@ -52,6 +55,42 @@ class Device(ConnectorObject):
     def __getitem__(self, stream_name: str) -> Stream:
         """Return the stream of that name, which need not exist. Nothing is sent."""
         return Stream(self._session, f"{self._owner_path()}/{check_name(stream_name, 'stream name')}")
+
+    def subscribe(
+        self,
+        callback: Callback,
+        transform: str = "",
+        *,
+        since: Time | None = None,
+        i1: int | None = None,
+        cursor: Mapping[str, str] | None = None,
+        on_notice: OnNotice | None = None,
+        on_error: OnError = "continue",
+    ) -> Subscription:
+        """Call *callback* for each insert into any stream of this device that may be read, later ones included.
+
+        See `Stream.subscribe`. The cursor is a dict here; see `Subscription.cursor`. Of a stream that is deleted,
+        *on_notice* is told; the subscription goes on with the others.
+
+        >>> def show(path, data):
+        ...     print(path, data.d())
+        >>> subscription = db.subscribe(show)
+        >>> subscription.path
+        'test/user/*'
+        >>> subscription.close()
+        """
+        return self._session.subscriptions.subscribe(
+            f"{self._owner_path()}/*",
+            transform,
+            DataHandler(callback),
+            start=Start.of(since, i1, cursor),
+            on_notice=on_notice,
+            on_error=on_error,
+        )
+
+    def unsubscribe(self, transform: str = "") -> None:
+        """End the subscription to all streams with this *transform*. If there is none, nothing happens."""
+        self._session.subscriptions.unsubscribe(f"{self._owner_path()}/*", transform)
 
     def export(self, directory: str | PathLike[str]) -> None:
         """Write the device with all streams and data into the new folder *directory*.

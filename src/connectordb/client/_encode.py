@@ -12,7 +12,7 @@ import msgspec
 from ..datapoints import to_timestamp
 from ..errors import InvalidValue
 
-__all__ = ["BODY_BYTES_MAX", "DATAPOINT_INSERT_LIMIT", "bodies", "encode_points"]
+__all__ = ["BODY_BYTES_MAX", "DATAPOINT_INSERT_LIMIT", "bodies", "encode_object", "encode_points"]
 
 DATAPOINT_INSERT_LIMIT = 5000
 """How many datapoints go into one request at most."""
@@ -80,6 +80,18 @@ def encode_points(points: list[Any], position: int = 0) -> bytes:
             except (TypeError, ValueError, RecursionError, OverflowError) as e:
                 raise InvalidValue(f"datapoint {position + i} cannot be sent: {_why(e)}") from None
         raise
+
+
+def encode_object(fields: dict[str, Any]) -> bytes:
+    """Return *fields*, of which one is a value of a user, as a JSON object.
+
+    Raises:
+        InvalidValue: a value holds what JSON cannot: NaN, Infinity, an object of some class.
+    """
+    try:
+        return _dumps(fields)
+    except (TypeError, ValueError, RecursionError, OverflowError) as e:
+        raise InvalidValue(f"this cannot be sent: {_why(e)}") from None
 
 
 def _dumps(value: Any) -> bytes:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from weakref import WeakSet
 
 import msgspec
 
@@ -14,6 +16,10 @@ from ..errors import Closed, ConnectFailed, InvalidValue, RequestError, ServerEr
 from . import _calls
 from ._calls import Call
 from ._transport import Reply, Transport
+
+if TYPE_CHECKING:
+    from ._live import Live
+    from ._subscriptions import Subscriptions
 
 __all__ = ["DEADLINE_S", "RETRIES", "ROOT", "TIMEOUT_S", "Credentials", "Session"]
 
@@ -27,6 +33,8 @@ ROOT = "root"
 
 BACKOFF_FIRST_S = 0.2
 BACKOFF_MAX_S = 10.0
+LATE_S = 5.0
+"""How much later than promised the answer to a call that waits may come."""
 
 _NOT_DONE = (429, 503)
 """Answers which say that the request was not carried out, and may be later."""
@@ -98,6 +106,11 @@ class Session:
         self._own_sleep = sleep
         self._rand = _random if rand is None else rand
         self._clock = clock
+        # What goes on for long, by process: one that was forked makes its own, and needs no lock for it.
+        self._subscriptions: dict[int, Subscriptions] = {}
+        self._waiting: dict[int, Transport] = {}
+        self._lives: WeakSet[Live] = WeakSet()
+        self._lives_lock = threading.Lock()
 
     @property
     def credentials(self) -> Credentials:
@@ -109,6 +122,48 @@ class Session:
         self._credentials = credentials
         self._who: str | None = None
         self._headers: Mapping[str, str] = {"User-Agent": _user_agent(), **credentials.headers()}
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What each request has to say, of who asks for example. Another object when that changes."""
+        return self._headers
+
+    @property
+    def timeout_s(self) -> float:
+        """How long to wait for an answer."""
+        return self._timeout_s
+
+    @property
+    def closed(self) -> threading.Event:
+        """Set when this session is closed."""
+        return self._closed
+
+    @property
+    def rand(self) -> Callable[[], float]:
+        """Gives a random number in ``[0, 1)``."""
+        return self._rand
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Gives seconds of a clock that never goes back."""
+        return self._clock
+
+    @property
+    def subscriptions(self) -> Subscriptions:
+        """The subscriptions of this session, in this process."""
+        found = self._subscriptions.get(os.getpid())
+        if found is None:
+            from ._subscriptions import Subscriptions
+
+            found = self._subscriptions.setdefault(os.getpid(), Subscriptions(self))
+        return found
+
+    def opened(self, live: Live) -> None:
+        """Close *live* together with this session. Raises `Closed` if that has happened."""
+        with self._lives_lock:
+            if self._closed.is_set():
+                raise Closed("this client has been closed")
+            self._lives.add(live)
 
     @property
     def who(self) -> str:
@@ -131,8 +186,12 @@ class Session:
             closed=self._closed,
         )
 
-    def run(self, call: Call[T]) -> T:
+    def run(self, call: Call[T], *, give_up_s: float | None = None) -> T:
         """Send *call* and return its result.
+
+        Args:
+            call: What to send.
+            give_up_s: It is not sent again later than this. ``None``: as the session was told.
 
         Raises:
             RequestError: the server refused it.
@@ -140,7 +199,7 @@ class Session:
             TransportError: no answer came. If the call is not repeatable, it may or may not have been carried out.
             Closed: the session has been closed.
         """
-        give_up = self._clock() + self._deadline_s
+        give_up = self._clock() + (self._deadline_s if give_up_s is None else min(give_up_s, self._deadline_s))
         maybe_done = False
         attempt = 0
         while True:
@@ -173,16 +232,36 @@ class Session:
     def close(self) -> None:
         """Close all connections, and end all waiting for another attempt. Calls raise `Closed` from then on."""
         self._closed.set()
+        with self._lives_lock:
+            lives = list(self._lives)
+        for live in lives:
+            live.close()
+        pid = os.getpid()
+        subscriptions, waiting = self._subscriptions.get(pid), self._waiting.pop(pid, None)
+        if subscriptions is not None:
+            subscriptions.close()
+        if waiting is not None:
+            waiting.close()
         self.transport.close()
 
     def _send(self, call: Call[T]) -> Reply:
-        return self.transport.request(
-            call.method,
-            call.target,
-            headers={**self._headers, **call.headers},
-            body=call.body,
-            timeout_s=self._timeout_s,
-        )
+        if call.wait_s is None:
+            transport, timeout_s = self.transport, self._timeout_s
+        else:
+            transport, timeout_s = self._transport_to_wait(), call.wait_s + min(LATE_S, self._timeout_s)
+        headers = {**self._headers, **call.headers}
+        return transport.request(call.method, call.target, headers=headers, body=call.body, timeout_s=timeout_s)
+
+    def _transport_to_wait(self) -> Transport:
+        """Carries what the server takes its time for, so that it is not in the way of the rest."""
+        pid = os.getpid()
+        found = self._waiting.get(pid)
+        if found is None:
+            made = self.transport.clone()
+            found = self._waiting.setdefault(pid, made)
+            if found is not made:
+                made.close()
+        return found
 
     def _read(self, call: Call[T], reply: Reply) -> T:
         try:

@@ -14,9 +14,14 @@ from ..errors import ConnectorDBError, InvalidRange, InvalidValue
 from ..query import Range
 from . import _calls
 from ._calls import Point
+from ._downlink import DownlinkFlag
 from ._encode import bodies, encode_points
+from ._feed import Start
+from ._live import Live
 from ._object import ConnectorObject
 from ._progress import progress
+from ._requests import RequestHandler, refuse_result
+from ._subscription import Callback, DataHandler, Handler, OnError, OnNotice, Subscription
 
 if TYPE_CHECKING:
     import pandas
@@ -72,7 +77,11 @@ class Stream(ConnectorObject):
         ...
         connectordb.errors.SchemaMismatch: ...
         """
-        self._create({**kwargs, "schema": _schema_text(schema)})
+        self._create(_plain({**kwargs, "schema": _schema_text(schema)}))
+
+    def set(self, property_dict: Mapping[str, Any]) -> None:
+        """Change several fields at once; see `ConnectorObject.set`."""
+        super().set(_plain(property_dict))
 
     def insert(self, data: Any) -> None:
         """Insert one value, with the time of this machine's clock, or that of the newest datapoint if this is later.
@@ -127,13 +136,17 @@ class Stream(ConnectorObject):
         if restamp and merge:
             raise InvalidValue("either restamp or merge: a datapoint that keeps its place in time needs no new time")
         mode = _calls.MERGE if merge else _calls.RESTAMP if restamp else _calls.INSERT
+        self._insert_many(datapoint_array, mode, downlink=downlink)
+
+    def _insert_many(self, datapoint_array: Any, mode: str, *, downlink: bool, history: bool = False) -> None:
+        """As `insert_array`. With *history*, requests among them are over, and move nothing."""
         points = _rows(datapoint_array)
         total = len(points) if isinstance(points, list) else None
         inserted = 0
         try:
             with progress(f"insert {self.path}", total) as advance:
                 for n, body in bodies(points):
-                    self._insert(body, mode, downlink=downlink)
+                    self._insert(body, mode, downlink=downlink, history=history)
                     inserted += n
                     advance(n)
         except Exception as e:
@@ -256,6 +269,129 @@ class Stream(ConnectorObject):
         """
         return self(**span).to_df(kind)
 
+    def subscribe(
+        self,
+        callback: Callback,
+        transform: str = "",
+        downlink: bool = False,
+        *,
+        since: Time | None = None,
+        i1: int | None = None,
+        cursor: str | None = None,
+        on_notice: OnNotice | None = None,
+        on_error: OnError = "continue",
+    ) -> Subscription:
+        """Call *callback* for each insert into this stream from now on, or from an earlier place on.
+
+        It returns when the server has confirmed that. The connection is made again whenever it is lost, and nothing is
+        left out or comes twice; see `Subscription`. A subscription of this client to the same stream with the same
+        *transform* and *downlink* ends: this one takes its place.
+
+        Args:
+            callback: Gets the path of the stream and a `DatapointArray`: what was inserted at once, in the order in
+                which it came. It runs in a thread of its own, one call after the other.
+            transform: PipeScript, run by the server on each insert. One that yields nothing calls nothing.
+            downlink: Subscribe to the requests to the device. The path then ends in ``/downlink``.
+
+                If this client is the device that owns the stream, the callback is to do what is asked for, and gets one
+                request at a time: those that came while it was away first, unless they have expired. It returns
+                ``True`` when it has done it, which writes the same value to the stream; or a list of datapoints, which
+                are written instead, as what has really been done; or ``False`` or ``None`` if it has not. If it raises,
+                the request is refused too. Each request is done once: also if it comes twice, after a lost connection.
+
+                Anybody else just looks on.
+            since: Begin with the datapoints after that time: seconds since the Unix epoch, a ``datetime``, or text in
+                ISO 8601.
+            i1: Begin with the datapoint at that index. Negative: from the end.
+            cursor: Begin after what an earlier subscription had got; see `Subscription.cursor`.
+            on_notice: Gets a `Notice` if the callback is too slow, if datapoints are missed, or if the subscription
+                ends by itself. It runs in the thread of the callback.
+            on_error: What an exception of the callback, which is logged, does: the subscription goes on
+                (``"continue"``), or ends (``"end"``).
+
+        Raises:
+            NotFound, PermissionDenied: no such stream, or no right to read it.
+            Unsupported: this server does not run transforms.
+            InvalidRange: more than one of *since*, *i1* and *cursor*.
+            TransportError: the server cannot be reached now.
+
+        >>> stream = db["mystream"]
+        >>> stream.create({"type": "string"})
+        >>> subscription = stream.subscribe(lambda path, data: print(path, data.d()))
+        >>> subscription
+        [Subscription:test/user/mystream]
+        >>> subscription.close()
+        """
+        start = Start.of(since, i1, cursor)
+        subscriptions = self._session.subscriptions
+        handler: Handler
+        requests = downlink and self._session.who == self.path.rpartition("/")[0]
+        if requests:
+            if start != Start():
+                raise InvalidRange("requests to this device come until they are answered: they begin nowhere else")
+            handler = RequestHandler(self._session, callback, subscriptions.memory, subscriptions.token)
+        else:
+            handler = DataHandler(callback, refuse_result if downlink else None)
+        return subscriptions.subscribe(
+            self._feed_path(downlink),
+            transform,
+            handler,
+            start=start,
+            requests=requests,
+            on_notice=on_notice,
+            on_error=on_error,
+        )
+
+    def unsubscribe(self, transform: str = "", downlink: bool = False) -> None:
+        """End the subscription with this *transform* and *downlink*; if there is none, nothing happens.
+
+        See `Subscription.close`.
+        """
+        self._session.subscriptions.unsubscribe(self._feed_path(downlink), transform)
+
+    def live(
+        self,
+        since: Time | None = None,
+        *,
+        i1: int | None = None,
+        cursor: str | None = None,
+        transform: str = "",
+        downlink: bool = False,
+    ) -> Live:
+        """Iterate over the datapoints from some place on, and then over those to come, as they come.
+
+        Args:
+            since: Begin with the datapoints after that time: seconds since the Unix epoch, a ``datetime``, or text in
+                ISO 8601.
+            i1: Begin with the datapoint at that index. Negative: from the end.
+            cursor: Begin after what an earlier iteration has given; see `Live.cursor`. With nothing given, begin now.
+            transform: PipeScript, run by the server on each insert.
+            downlink: Those of the substream of requests to the device.
+
+        Returns:
+            An iterator that waits for the next datapoint; use it in a ``with`` block, or close it.
+
+        Raises:
+            NotFound, PermissionDenied: no such stream, or no right to read it.
+            Unsupported: this server does not run transforms.
+            InvalidRange: more than one of *since*, *i1* and *cursor*.
+            TransportError: the server cannot be reached now. Later, iteration waits until it can.
+
+        >>> stream = db["mystream"]
+        >>> stream.create({"type": "string"})
+        >>> stream.insert("Hello")
+        >>> with stream.live(i1=0) as live:
+        ...     for dp in live:
+        ...         print(dp["d"])
+        ...         break
+        Hello
+        """
+        begin = Start.of(since, i1, cursor)
+        fields = {name: repr(value) for name, value in (("since", begin.since), ("i1", i1)) if value is not None}
+        if cursor is not None:
+            fields["cursor"] = cursor
+        return Live(self._session, self.path, fields, transform, downlink)
+
     def export(self, directory: str | PathLike[str]) -> None:
         """Write the stream with all data into the new folder *directory*.
 
@@ -302,9 +438,15 @@ class Stream(ConnectorObject):
         self.set({"ephemeral": value})
 
     @property
-    def downlink(self) -> bool:
-        """Whether others may send requests to the device through this stream."""
-        return self._flag("downlink")
+    def downlink(self) -> DownlinkFlag:
+        """Whether others may send requests to the device through this stream. Called, it sends one: see `DownlinkFlag`.
+
+        >>> lamp = db["lamp"]
+        >>> lamp.create({"type": "boolean"}, downlink=True)
+        >>> if lamp.downlink:
+        ...     request = lamp.downlink(True)
+        """
+        return DownlinkFlag(self, lambda: self._flag("downlink"))
 
     @downlink.setter
     def downlink(self, value: bool) -> None:
@@ -324,9 +466,12 @@ class Stream(ConnectorObject):
 
         return Device(self._session, self.path.rpartition("/")[0])
 
-    def _insert(self, body: bytes, mode: str, *, downlink: bool) -> None:
+    def _feed_path(self, downlink: bool) -> str:
+        return f"{self.path}/downlink" if downlink else self.path
+
+    def _insert(self, body: bytes, mode: str, *, downlink: bool, history: bool = False) -> None:
         key = urandom(16).hex()  # the same for each attempt: what is there already is not stored again
-        self._session.run(_calls.insert(self.path, body, mode, downlink=downlink, key=key))
+        self._session.run(_calls.insert(self.path, body, mode, downlink=downlink, key=key, history=history))
 
     def _read(self, span: Range, downlink: bool = False, transform: str | None = None) -> DatapointArray:
         if span.limit == 0 or span.t2 == 0:  # on the wire, 0 is no bound
@@ -412,6 +557,11 @@ def _rows(table: Any) -> Iterable[Any]:
         shown = "None" if table is None else type(table).__name__
         raise InvalidValue(f"datapoints are a list of dicts {{'t': seconds, 'd': value}}, not {shown}") from None
     return rows
+
+
+def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields as they are sent: another stream's `downlink` is as good as a bool."""
+    return {name: bool(value) if isinstance(value, DownlinkFlag) else value for name, value in fields.items()}
 
 
 def _schema_text(schema: str | Mapping[str, Any]) -> str:

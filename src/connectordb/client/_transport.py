@@ -13,12 +13,16 @@ from ..errors import Closed, ConnectFailed, ServerError, TimedOut, TransportErro
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, HTTPConnectionPool
 
+    from ._socket import Socket
+
 __all__ = ["HttpTransport", "Reply", "StreamReply", "Transport"]
 
 CONNECT_TIMEOUT_S = 10.0
 """How long to wait for a connection; a whole timeout is for answers."""
 POOL_SIZE = 8
 """How many connections at most; further threads wait for one."""
+CLONE_POOL_SIZE = 64
+"""The same of a clone, whose connections are mostly idle."""
 CHUNK_BYTES = 64 * 1024
 REDIRECTS_MAX = 5
 _REDIRECTS = (301, 302, 307, 308)
@@ -45,6 +49,9 @@ class StreamReply(Protocol):
 
     def iter_bytes(self) -> Iterator[bytes]:
         """Yield the body in pieces; raises `TransportError` if it is cut off."""
+
+    def abort(self) -> None:
+        """Let no more of the body be read: a thread that waits for a piece of it gets `TransportError`."""
 
 
 class Transport(Protocol):
@@ -74,8 +81,24 @@ class Transport(Protocol):
     ) -> AbstractContextManager[StreamReply]:
         """Send one request; the answer's body is read inside of the ``with`` block."""
 
+    def websocket(self, target: str, *, headers: Mapping[str, str], timeout_s: float) -> Socket:
+        """Open a websocket.
+
+        Args:
+            target: Path and query.
+            headers: To be sent as they are.
+            timeout_s: How long to wait for it to be open.
+
+        Raises:
+            RequestError, ServerError: the server refused it.
+            TransportError: there is no connection.
+        """
+
+    def clone(self) -> Transport:
+        """Return a transport to the same server, with connections of its own, for what keeps one for long."""
+
     def close(self) -> None:
-        """Close all connections. Requests raise `Closed` from then on."""
+        """Close all connections but the websockets. Requests raise `Closed` from then on."""
 
 
 class _HttpReply:
@@ -87,6 +110,13 @@ class _HttpReply:
     def iter_bytes(self) -> Iterator[bytes]:
         with _errors_translated():
             yield from self._response.stream(CHUNK_BYTES)
+
+    def abort(self) -> None:
+        """See `StreamReply.abort`."""
+        try:
+            self._response.shutdown()
+        except (ValueError, RuntimeError, OSError):  # all has been read, or it is closed
+            pass
 
 
 class HttpTransport:
@@ -130,6 +160,20 @@ class HttpTransport:
             if not response.closed:  # which it is when all has been read
                 response.close()
             response.release_conn()
+
+    def websocket(self, target: str, *, headers: Mapping[str, str], timeout_s: float) -> Socket:
+        """See `Transport.websocket`."""
+        from ._socket import open_socket
+
+        with self._lock:
+            if self._closed:
+                raise Closed("this client has been closed")
+        secure, path = self._scheme == "https", self._prefix + target
+        return open_socket(self._host, self._port, path, secure=secure, headers=headers, timeout_s=timeout_s)
+
+    def clone(self) -> HttpTransport:
+        """See `Transport.clone`."""
+        return HttpTransport(self.url, pool_size=CLONE_POOL_SIZE)
 
     def close(self) -> None:
         """See `Transport.close`."""

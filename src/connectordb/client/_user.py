@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from os import PathLike
 from typing import Any
 
+from ..datapoints import Time
 from ..paths import check_name
 from . import _calls
 from ._device import Device
+from ._feed import Start
 from ._object import ConnectorObject
 from ._session import Credentials
 from ._stream import Stream
+from ._subscription import Callback, DataHandler, OnError, OnNotice, Subscription
 
 __all__ = ["User"]
 
@@ -76,6 +79,34 @@ class User(ConnectorObject):
     def __getitem__(self, device_name: str) -> Device:
         """Return the device of that name, which need not exist. Nothing is sent."""
         return Device(self._session, f"{self.path}/{check_name(device_name, 'device name')}")
+
+    def subscribe(
+        self,
+        callback: Callback,
+        transform: str = "",
+        *,
+        since: Time | None = None,
+        i1: int | None = None,
+        cursor: Mapping[str, str] | None = None,
+        on_notice: OnNotice | None = None,
+        on_error: OnError = "continue",
+    ) -> Subscription:
+        """Call *callback* for each insert into any stream of this user's devices that may be read, later ones included.
+
+        See `Device.subscribe`.
+        """
+        return self._session.subscriptions.subscribe(
+            f"{self.path}/*/*",
+            transform,
+            DataHandler(callback),
+            start=Start.of(since, i1, cursor),
+            on_notice=on_notice,
+            on_error=on_error,
+        )
+
+    def unsubscribe(self, transform: str = "") -> None:
+        """End the subscription to all streams with this *transform*. If there is none, nothing happens."""
+        self._session.subscriptions.unsubscribe(f"{self.path}/*/*", transform)
 
     def export(self, directory: str | PathLike[str]) -> None:
         """Write the user with all devices, streams and data into the folder ``directory/NAME``.

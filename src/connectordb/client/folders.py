@@ -295,7 +295,8 @@ def _import_stream(stream: Stream, plan: Plan) -> None:
         writer.insert_array(_datapoints(plan.folder / "data.json"))
         downlink = plan.folder / "downlink.json"
         if downlink.exists():
-            stream.insert_array(_datapoints(downlink), downlink=True)
+            # They were for the device in its time: what is restored is to move nothing.
+            stream._insert_many(_datapoints(downlink), _calls.INSERT, downlink=True, history=True)
         _set_what_differs(stream, plan)
 
 
