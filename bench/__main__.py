@@ -12,7 +12,8 @@ from statistics import median
 from .catalogue import FIGURES
 from .machine import describe
 from .report import summarise, table
-from .scenarios import FULL, SCENARIOS, TINY, Sample, Workbench, WrongResult
+from .scenarios import SCENARIOS
+from .workbench import FULL, TINY, Sample, Workbench, WrongResult
 
 RUNS = 5
 FOLDER = Path(".cache/bench")

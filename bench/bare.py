@@ -1,4 +1,4 @@
-"""A bare ASGI application on uvicorn, without anything of ours: the floor of all that goes over HTTP.
+"""A bare ASGI application on uvicorn, without anything of ours: the floor of all that goes over HTTP and websockets.
 
 Run as a program it prints its port, then serves until it is terminated.
 """
@@ -12,16 +12,25 @@ import uvicorn
 
 from .points import Points
 
-__all__ = ["CHUNK_POINTS", "app"]
+__all__ = ["CHUNK_POINTS", "ECHO", "PUBLISH", "SUBSCRIBE", "app"]
 
 CHUNK_POINTS = 1_000
 
 _text = b",".join(Points(CHUNK_POINTS).texts)
 _HEADERS = [(b"content-type", b"text/plain")]
 
+ECHO = "/echo"
+PUBLISH = "/publish"
+"""What comes over such a websocket goes to all of `SUBSCRIBE`."""
+SUBSCRIBE = "/subscribe"
+_subscribers: dict[Any, None] = {}
+
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
     """Read the body and answer ``ok``; for ``/points/N`` answer so many datapoints of JSON, in chunks."""
+    if scope["type"] == "websocket":
+        await _websocket(scope["path"], receive, send)
+        return
     more = True
     while more:
         more = (await receive()).get("more_body", False)
@@ -36,6 +45,20 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
         return
     await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS, (b"content-length", b"2")]})
     await send({"type": "http.response.body", "body": b"ok", "more_body": False})
+
+
+async def _websocket(path: str, receive: Any, send: Any) -> None:
+    await receive()
+    if path == SUBSCRIBE:
+        _subscribers[send] = None
+    await send({"type": "websocket.accept"})
+    while (event := await receive())["type"] == "websocket.receive":
+        message = {"type": "websocket.send", "text": event["text"]}
+        if path == ECHO:
+            await send(message)
+        for to_subscriber in _subscribers:
+            await to_subscriber(message)
+    _subscribers.pop(send, None)
 
 
 def _main() -> None:

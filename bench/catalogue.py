@@ -14,6 +14,7 @@ COMMITS_REF = 7_000
 ROWS_REF = 1_300_000
 RANGES_REF = 3_400
 TEXTS_REF = 33_000_000
+FAN_OUT_REF = 231_000
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ _ROWS = Floor("rows", "apsw, a row a point, a commit a batch, FULL")
 _BARE = Floor("bare", "bare uvicorn, the same requests")
 _RANGES = Floor("ranges", "apsw in process, a row a point")
 _TEXTS = Floor("texts", "apsw in process, a row a batch")
+_ECHO = Floor("bare", "bare uvicorn and websockets, the same messages")
+_FAN_OUT = Floor("bare", "bare uvicorn and websockets, the same bytes")
 _LOGGER = "PERFORMANCE l: 0.7 of the same SQLite setting bare"
 
 FIGURES = (
@@ -164,6 +167,68 @@ FIGURES = (
         ),
     ),
     Figure("login", "requests with a password, 1 client", "requests/s", (_BARE,)),
+    Figure(
+        "aw1",
+        "durable single inserts, 1 websocket, 64 under way",
+        "inserts/s",
+        (_COMMITS, _ECHO),
+    ),
+    Figure(
+        "aw8",
+        "durable single inserts, 8 websockets, 64 under way on each",
+        "inserts/s",
+        (_COMMITS, _ECHO),
+        Target(
+            "commits",
+            2 * 0.8 * 7_380 / COMMITS_REF,
+            2 * 12_600 / COMMITS_REF,
+            "2 x what a8 must / 2 x Redis AOF always 12,600/s, over 7,000 commits/s",
+        ),
+    ),
+    Figure(
+        "i1",
+        "from the answer to an insert to the callback, 1 subscriber, p50",
+        "ms",
+        (),
+        Target(None, 1.0, 0.5, "PERFORMANCE i1, p50 beyond the commit"),
+        lower_is_better=True,
+    ),
+    Figure(
+        "i1p99",
+        "the same, p99",
+        "ms",
+        (),
+        Target(None, 3.0, 1.5, "PERFORMANCE i1, p99 beyond the commit"),
+        lower_is_better=True,
+    ),
+    Figure("i1all", "from sending an insert to the callback, 1 subscriber, p50", "ms", (), lower_is_better=True),
+    Figure(
+        "i200",
+        "from the answer to an insert to a bare reader, 200 subscribers, p50",
+        "ms",
+        (),
+        lower_is_better=True,
+    ),
+    Figure(
+        "fan",
+        "deliveries to 200 subscribers, of durable single inserts",
+        "deliveries/s",
+        (_FAN_OUT,),
+        Target(
+            "bare",
+            113_000 / FAN_OUT_REF,
+            171_000 / FAN_OUT_REF,
+            "PERFORMANCE i200: 1 x mosquitto 113,000/s / 1 x Redis 171,000/s, over 231,000/s",
+        ),
+    ),
+    Figure(
+        "conn",
+        "memory for an idle websocket with a subscription",
+        "kB",
+        (),
+        Target(None, 20, 10, "our own wish: PERFORMANCE says nothing"),
+        lower_is_better=True,
+    ),
     Figure(
         "start",
         "start to first answer",

@@ -10,12 +10,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import psutil
 
 from .exchange import Connection, basic, encode_request
-from .timing import Timed
 
 __all__ = ["BareServer", "Server", "Task", "run_tasks"]
 
@@ -26,13 +25,17 @@ _USER = "bench"
 _PASSWORD = "benchmark"
 
 
-class Task(Protocol):
-    """What a worker does; see the modules `load`, `floors` and `logger`."""
-
-    def __call__(self, ready: Callable[[], None]) -> Timed: ...
+T = TypeVar("T")
+_Result = TypeVar("_Result", covariant=True)
 
 
-def run_tasks(*tasks: Task) -> list[Timed]:
+class Task(Protocol[_Result]):
+    """What a worker does, as `Load` and the floors do; it and its result can be pickled."""
+
+    def __call__(self, ready: Callable[[], None]) -> _Result: ...
+
+
+def run_tasks(*tasks: Task[T]) -> list[T]:
     """Run *tasks*, each in a process of its own, all beginning at the same time."""
     children = [_spawn("bench.worker", stdin=subprocess.PIPE) for _ in tasks]
     try:
@@ -48,7 +51,7 @@ def run_tasks(*tasks: Task) -> list[Timed]:
             assert child.stdin is not None
             child.stdin.write(b"go\n")
             child.stdin.flush()
-        results: list[Timed] = []
+        results: list[T] = []
         for child in children:
             assert child.stdout is not None
             try:

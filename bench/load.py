@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import perf_counter
+from time import perf_counter, sleep
 
 from .exchange import Connection
 from .timing import Timed
@@ -20,6 +20,7 @@ class Load:
         requests: Whole, as they go over the wire.
         warmup: Sent before, not counted.
         keep: Whether to bring the bodies of the answers back.
+        pause_s: How long to wait after each answer, in seconds.
     """
 
     host: str
@@ -27,6 +28,7 @@ class Load:
     requests: list[bytes]
     warmup: list[bytes]
     keep: bool = False
+    pause_s: float = 0.0
 
     def __call__(self, ready: Callable[[], None]) -> Timed:
         """Connect, call *ready*, which returns when all may begin, and send."""
@@ -43,6 +45,8 @@ class Load:
             timed.begun.append(begun)
             if self.keep:
                 answers.append(answer)
+            if self.pause_s:
+                sleep(self.pause_s)
         connection.close()
         timed.bodies = [answer.body() for answer in answers]
         return timed

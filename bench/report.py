@@ -7,8 +7,8 @@ from statistics import median
 from typing import Any
 
 from .catalogue import FIGURES, Figure
-from .scenarios import Sample
 from .timing import percentile
+from .workbench import Sample
 
 __all__ = ["summarise", "table"]
 
@@ -91,9 +91,10 @@ def table(summary: Mapping[str, Any], *, meaningful: bool) -> str:
         absolute = target is not None and target["floor"] is None
         own = [f"{name}: {one['title']}", one["unit"], *(_number(one[key]) for key in ("median", "min", "max"))]
         own += [_number(one["p50_ms"]), _number(one["p99_ms"])]
-        for position, (key, floor) in enumerate(one["floors"].items()):
+        for position, (key, floor) in enumerate(one["floors"].items() or [("", None)]):
             row = own if position == 0 else [""] * len(own)
-            row = [*row, f"{_number(floor['median'])}  {floor['title']}", f"{floor['ratio']:.2f}"]
+            compared = [f"{_number(floor['median'])}  {floor['title']}", f"{floor['ratio']:.2f}"] if floor else ["", ""]
+            row = [*row, *compared]
             if target is not None and (target["floor"] == key or absolute):
                 verdict = target["verdict"] if meaningful else ""
                 form = _number if absolute else "{:.2f}".format

@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.frames import Frame, Opcode
+from websockets.protocol import State
+from websockets.server import ServerProtocol
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -57,6 +60,14 @@ def test_tiny_run_measures_every_figure_checks_it_and_leaves_nothing_behind(tmp_
         "d1",
         "d8",
         "login",
+        "aw1",
+        "aw8",
+        "i1",
+        "i1p99",
+        "i1all",
+        "i200",
+        "fan",
+        "conn",
         "start",
         "idle",
         "full",
@@ -66,6 +77,7 @@ def test_tiny_run_measures_every_figure_checks_it_and_leaves_nothing_behind(tmp_
         assert all(floor["ratio"] > 0 for floor in figure["floors"].values()), name
         assert figure["title"] in done.stdout
     assert result["figures"]["lf"]["digest"] == result["figures"]["ln"]["digest"] != ""
+    assert "" not in {result["figures"][name]["digest"] for name in ("aw1", "aw8", "i1", "i200", "fan", "conn")}
     assert "tiny input" in done.stdout
     assert list(work.iterdir()) == []
 
@@ -88,11 +100,11 @@ def test_unknown_figure_is_refused_with_the_names_that_there_are() -> None:
 
 
 def test_wrong_result_ends_the_benchmark(bench_module: Callable[[str], Any]) -> None:
-    scenarios, points = bench_module("scenarios"), bench_module("points").Points(10)
+    workbench, points = bench_module("workbench"), bench_module("points").Points(10)
     right = bench_module("points").digest([points.json(0, 10)])
-    assert scenarios.check_digest("x", right, [points.json(0, 10)]) == right
-    with pytest.raises(scenarios.WrongResult):
-        scenarios.check_digest("x", right, [points.json(0, 9)])
+    assert workbench.check_digest("x", right, [points.json(0, 10)]) == right
+    with pytest.raises(workbench.WrongResult):
+        workbench.check_digest("x", right, [points.json(0, 9)])
 
 
 def test_digest_sees_the_data_and_not_how_it_is_written(bench_module: Callable[[str], Any]) -> None:
@@ -113,3 +125,77 @@ def test_rate_counts_only_while_all_clients_are_at_it(bench_module: Callable[[st
 def test_chunked_answer_is_put_together(bench_module: Callable[[str], Any]) -> None:
     answer = bench_module("exchange").Answer(b"3\r\nabc\r\n2;x=y\r\n\r\n\r\n0\r\n\r\n", True)
     assert answer.body() == b"abc\r\n"
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536])
+def test_messages_are_found_in_frames_however_they_are_cut(bench_module: Callable[[str], Any], size: int) -> None:
+    websocket = bench_module("websocket")
+    server = ServerProtocol(state=State.OPEN)
+    messages = [b"x" * size, b"end"]
+    for message in messages:
+        server.send_text(message)
+    data = b"".join(server.data_to_send())
+    assert websocket.decode_frames(data) == (messages, b"")
+    for cut in (1, 3, len(data) - 1):
+        first, rest = websocket.decode_frames(data[:cut])
+        assert first + websocket.decode_frames(rest + data[cut:])[0] == messages
+
+
+@pytest.mark.parametrize("size", [0, 125, 126, 65_536])
+def test_frames_of_the_load_are_those_of_a_client(bench_module: Callable[[str], Any], size: int) -> None:
+    server = ServerProtocol(state=State.OPEN)
+    server.receive_data(bench_module("websocket").encode_frame(b"x" * size))
+    [frame] = server.events_received()
+    assert isinstance(frame, Frame)
+    assert (frame.opcode, bytes(frame.data)) == (Opcode.TEXT, b"x" * size)
+
+
+def test_goodbye_of_the_server_is_an_error_and_a_ping_is_none(bench_module: Callable[[str], Any]) -> None:
+    decode_frames = bench_module("websocket").decode_frames
+    server = ServerProtocol(state=State.OPEN)
+    server.send_ping(b"")
+    assert decode_frames(b"".join(server.data_to_send())) == ([], b"")
+    server.send_close(1012, "restart")
+    with pytest.raises(OSError, match="restart"):
+        decode_frames(b"".join(server.data_to_send()))
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [b'{"i":0,"data":[{"t":1,"d":1}]}\n', b'{"i":2,"data":[{"t":3,"d":3}]}\n'],
+        [b'{"i":1,"data":[{"t":1,"d":1}]}\n'],
+        [b'{"notice":"lag","n":3}\n'],
+        [b'{"i":0,"data":[]}\n'],
+        [b'{"i":0,"data":[{"t":1,"d":1},{"t":2,"d":2}]}\n'],
+    ],
+)
+def test_delivery_that_is_not_the_next_single_datapoint_ends_the_benchmark(
+    bench_module: Callable[[str], Any], messages: list[bytes]
+) -> None:
+    with pytest.raises(OSError, match="is not the next datapoint"):
+        bench_module("readers").join_points(messages)
+
+
+def test_deliveries_make_an_array_with_indices_or_without(bench_module: Callable[[str], Any]) -> None:
+    join_points = bench_module("readers").join_points
+    texts = [b'{"t":1,"d":1}', b'{"t":2,"d":2}']
+    assert join_points([b'{"i":%d,"data":[%s]}\n' % one for one in enumerate(texts)]) == b"[" + b",".join(texts) + b"]"
+    assert join_points([b'{"data":[%s]}\n' % text for text in texts]) == b"[" + b",".join(texts) + b"]"
+
+
+def test_each_insert_over_a_websocket_has_to_be_answered_once_and_well(bench_module: Callable[[str], Any]) -> None:
+    answer_times = bench_module("pipeline").answer_times
+    server = ServerProtocol(state=State.OPEN)
+
+    def frames(*texts: str) -> bytes:
+        for text in texts:
+            server.send_text(text.encode())
+        return b"".join(server.data_to_send())
+
+    ok = '{"id":%d,"ok":true}\n'
+    chunks = [frames(ok % 1)[:-3], frames(ok % 1)[-3:] + frames(ok % 0)]
+    assert list(answer_times(chunks, array("d", [1.0, 2.0]), 2)) == [2.0, 2.0]
+    for wrong in (frames(ok % 0), frames(ok % 0, ok % 0), frames(ok % 0, '{"id":1,"code":403}\n'), frames(ok % 2)):
+        with pytest.raises(OSError, match="answered"):
+            answer_times([wrong], array("d", [1.0]), 2)
