@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 
 import connectordb
 
@@ -34,6 +35,28 @@ def error(action, *args, **kwargs):
     name, text = found
     status = text.partition(":")[0]
     return f"{name} {status}" if status.isdigit() else name
+
+
+def wait_for(true, patience_s=20):
+    """Wait until *true* returns something true; return whether it did in time."""
+    end = time.time() + patience_s
+    while not true():
+        if time.time() > end:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def arrived(stream, got, value="warm", patience_s=20):
+    """Insert *value* into *stream* until *got* has something: the server does not tell that it has subscribed."""
+    end = time.time() + patience_s
+    while not got and time.time() < end:
+        stream.insert(value)
+        wait_for(lambda: got, patience_s=0.5)
+    quiet = -1
+    while quiet != len(got):  # of the inserts above, several may be on their way
+        quiet = len(got)
+        time.sleep(0.2)
 
 
 def show(value):
