@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import socket
 import threading
@@ -11,6 +12,7 @@ from itertools import count
 from typing import Any
 
 import pytest
+from websockets.sync.client import connect
 
 _names = count()
 
@@ -466,3 +468,28 @@ def _until(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+def test_device_of_old_that_got_a_request_is_not_asked_again(live: Any, client: Any) -> None:
+    client("POST", "/crud/test/oldlamp", {"streams": {"on": {"downlink": True}}})
+    key = client("GET", "/crud/test/oldlamp").json()["apikey"]
+    path = "test/oldlamp/on"
+    headers = {"Authorization": "Basic " + base64.b64encode(f":{key}".encode()).decode()}
+
+    def state(wanted: str) -> str:
+        deadline = time.monotonic() + 10
+        while (found := client("GET", f"/downlink/{path}").json()[-1]["state"]) != wanted:
+            if time.monotonic() > deadline:
+                return str(found)
+            time.sleep(0.01)
+        return wanted
+
+    with connect(f"ws://127.0.0.1:{live.port}/api/v1/websocket", additional_headers=headers) as socket:
+        socket.send(json.dumps({"cmd": "subscribe", "arg": f"{path}/downlink"}))
+        socket.send(json.dumps({"cmd": "ping", "id": 1}))
+        assert json.loads(socket.recv(10))["ok"]
+        client("POST", f"/crud/{path}/data", [{"d": True}])
+        assert [point["d"] for point in json.loads(socket.recv(10))["data"]] == [True]
+        assert state("delivered") == "delivered"  # the pong behind it says so
+        socket.send(json.dumps({"cmd": "insert", "arg": path, "d": [{"d": True}]}))
+        assert state("acknowledged") == "acknowledged"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from websockets.sync.client import ClientConnection
 
 __all__ = ["Socket", "SocketClosed", "open_socket"]
+
+_silent = logging.getLogger("connectordb.client.websockets")
+_silent.setLevel(logging.CRITICAL + 1)  # it tells of broken connections as of faults of its own, and so do we
 
 PING_INTERVAL_S = 20.0
 """How often the server is pinged, so that a dead link is found."""
@@ -88,6 +92,7 @@ def open_socket(
                 user_agent_header=None,  # there is one in the headers
                 compression="deflate",
                 proxy=None,
+                logger=_silent,
                 open_timeout=timeout_s,
                 ping_interval=PING_INTERVAL_S,
                 ping_timeout=PING_TIMEOUT_S,

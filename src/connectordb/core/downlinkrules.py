@@ -25,6 +25,8 @@ __all__ = ["DownlinkRules"]
 
 WAITING_MAX = 10_000
 """So many requests may wait for downlinks at the same time."""
+BY_OLD_DEVICE = "0.3"
+"""Token of a device that knows nothing of tokens."""
 WAIT_MIN_S = 0.001
 """The timer and the clock of the database need not agree on when a downlink is over."""
 
@@ -157,6 +159,27 @@ class DownlinkRules(DataRules):
     def downlinks_changed(self, downlinks: Sequence[Downlink]) -> None:
         """Wake those who wait for one of *downlinks*, which have changed."""
         self.waiting.wake(one.id for one in downlinks)
+
+    def downlinks_pushed(self, downlinks: Sequence[Downlink]) -> None:
+        """Note that a device of 0.3 has got *downlinks*, as it does not say so itself."""
+        ids = [(one.stream_id, one.id) for one in downlinks]
+
+        def work(tx: Transaction) -> list[Downlink]:
+            found = [tx.downlink(*key) for key in ids]
+            now = self.clock()
+            changed = [
+                msgspec.structs.replace(one, state=DownlinkState.DELIVERED, changed=now, by=BY_OLD_DEVICE)
+                for one in found
+                if one is not None and one.state is DownlinkState.QUEUED
+            ]
+            tx.change_downlinks(changed)
+            return changed
+
+        def then(changed: list[Downlink], error: BaseException | None) -> None:
+            if error is None:
+                self.downlinks_changed(changed)
+
+        self.completions.run(work, then)
 
     def _find_downlink(self, actor: Actor, path: Path, downlink_id: int) -> Downlink:
         target, access = self.find_stream(actor, path)

@@ -90,6 +90,14 @@ class LimitSettings(msgspec.Struct, frozen=True, kw_only=True):
             description="How long the Idempotency-Key of an insert is remembered, in seconds.",
         ),
     ] = 3600.0
+    query_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=86400,
+            description="Longest time that transforms and queries may take for one request, in seconds. Above it: 403.",
+        ),
+    ] = 60.0
     downlink_s: Annotated[
         float,
         Meta(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
@@ -84,6 +84,9 @@ class Link(Protocol):
 
     def write(self, data: bytes) -> None:
         """Send what `pack` has made, soon, and together with what else is written meanwhile. Never blocks."""
+
+    def confirm(self, then: Callable[[], None]) -> None:
+        """Call *then* when the other side has got what has been written."""
 
     def hold(self, on: bool) -> None:
         """Read no more messages, or go on with that."""
@@ -251,11 +254,20 @@ class Session:
         link = self._link
         if link.full or self.closing:
             return False
-        data = subscription.tag.encode(batch)
+        form: Form = subscription.tag
+        data = form.encode(batch)
         if data:
             self.messages_out += 1
             link.write(data)
+            if batch.downlinks and not form.modern:
+                self._pushed(batch)
         return True
+
+    def _pushed(self, batch: Batch) -> None:
+        """A device of 0.3 does not say that it has what it is asked: that it answers a ping behind it tells as much."""
+        device = self.subscriber.actor.device
+        if device is not None and batch.path.startswith(self.subscriber.actor.path + "/"):
+            self._link.confirm(partial(self._state.core.downlinks_pushed, batch.downlinks))
 
     async def room(self) -> None:
         """See `connectordb.core.hub.Outlet`."""

@@ -39,6 +39,8 @@ UPGRADE = "connectordb.upgrade"
 CLOSE_S = 2.0
 """How long to wait for the client's side of a goodbye."""
 REASON_BYTES_MAX = 123
+UNCONFIRMED_MAX = 1000
+"""Of so many messages at most it is waited for that the client has got them."""
 
 _UPGRADE_REQUIRED: tuple[Header, ...] = ((b"upgrade", b"websocket"), (b"sec-websocket-version", b"13"))
 _NEEDED = frozenset({b"host", b"connection", b"upgrade", b"origin"})
@@ -127,6 +129,7 @@ class WebSocketProtocol(asyncio.Protocol):
         "_connections",
         "_held",
         "_partial",
+        "_pinged",
         "_pings",
         "_protocol",
         "_queue_bytes_max",
@@ -134,6 +137,7 @@ class WebSocketProtocol(asyncio.Protocol):
         "_sending",
         "_session",
         "_transport",
+        "_unconfirmed",
         "_waiting",
         "_waiting_size",
         "full",
@@ -170,6 +174,8 @@ class WebSocketProtocol(asyncio.Protocol):
         self._waiting_size = 0
         self._queue_bytes_max = queue_bytes_max
         self._partial: bytearray | None = None
+        self._unconfirmed: dict[int, Callable[[], None]] | None = None
+        self._pinged = 0
         self._held = False
         self._read_paused = False
         self._close_timer: asyncio.TimerHandle | None = None
@@ -208,6 +214,8 @@ class WebSocketProtocol(asyncio.Protocol):
                 if frame.fin:
                     messages.append(bytes(self._partial))
                     self._partial = None
+            elif opcode is Opcode.PONG and self._unconfirmed:
+                self._confirmed(bytes(frame.data))
         if messages:
             self._session.receive(messages)
         if protocol.writes:
@@ -283,6 +291,24 @@ class WebSocketProtocol(asyncio.Protocol):
                 self._transport.write(b"".join(waiting) if len(waiting) > 1 else waiting[0])
             self._waiting = []
             self._waiting_size = 0
+
+    def confirm(self, then: Callable[[], None]) -> None:
+        """See `Link`."""
+        if self._unconfirmed is None:
+            self._unconfirmed = {}
+        if self._protocol.state is not Phase.OPEN or len(self._unconfirmed) >= UNCONFIRMED_MAX:
+            return
+        self._pinged += 1
+        self._unconfirmed[self._pinged] = then
+        self._protocol.send_ping(b"%d" % self._pinged)
+        self._write_protocol()
+
+    def _confirmed(self, payload: bytes) -> None:
+        """A ping has been answered, and so, as messages come in order, all before it has been got."""
+        unconfirmed = self._unconfirmed or {}
+        number = int(payload) if payload.isdigit() and len(payload) < 20 else 0
+        for earlier in [n for n in unconfirmed if n <= number]:
+            unconfirmed.pop(earlier)()
 
     def hold(self, on: bool) -> None:
         """See `Link`."""
