@@ -1,0 +1,79 @@
+"""What a script is going to do, for those who wrote it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from .columns import Batch, Column, Kind, numpy
+from .engine import Run, Stage, stages_of
+from .script import Script
+
+__all__ = ["Explanation", "StageExplanation", "explain"]
+
+
+class StageExplanation(msgspec.Struct, frozen=True):
+    """One stage of a script.
+
+    Attributes:
+        text: The stage, in brackets and commas.
+        one_to_one: Gives one datapoint for each it gets.
+        stateless: What it gives depends on one datapoint alone.
+        looks_ahead: Has to wait for later datapoints.
+        columns: For which kinds of data it works on whole columns; for all others, row by row.
+    """
+
+    text: str
+    one_to_one: bool
+    stateless: bool
+    looks_ahead: bool
+    columns: tuple[Kind, ...]
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """A script.
+
+    Attributes:
+        text: The script, in brackets and commas: it shows how it was read.
+        stages: What it does, one after the other. A constant stands for all that came before it.
+    """
+
+    text: str
+    stages: tuple[StageExplanation, ...]
+
+
+_KINDS: Final[tuple[Kind, ...]] = ("float", "int", "mixed", "bool", "text")
+
+
+def explain(script: Script) -> Explanation:
+    """Return what *script* is going to do.
+
+    >>> from connectordb.pipescript import compile_script
+    >>> [(stage.text, stage.columns) for stage in explain(compile_script("if $ > 5 | new")).stages]
+    [('if($ > 5)', ('float', 'int', 'mixed', 'bool')), ('new', ())]
+    """
+    found = []
+    for part in stages_of(script.part):
+        columns = tuple(kind for kind in _KINDS if _runs_over_columns(Stage.of(part, Run()), kind))
+        found.append(StageExplanation(str(part.tree), part.one_to_one, part.stateless, part.peeks, columns))
+    return Explanation(str(script), tuple(found))
+
+
+def _runs_over_columns(stage: Stage, kind: Kind) -> bool:
+    if numpy() is None:
+        return False
+    for column in stage.columns:
+        column.now = Batch.of(numpy().zeros(0), _empty(kind))
+    return stage.knows(kind)
+
+
+def _empty(kind: Kind) -> Column:
+    from .columns import Categories, Mixed
+
+    np = numpy()
+    if kind == "text":
+        return Categories(np.zeros(0, np.intp), [])
+    if kind == "mixed":
+        return Mixed(np.zeros(0), np.zeros(0, np.bool_))
+    return np.zeros(0, {"float": np.float64, "int": np.int64, "bool": np.bool_}[kind])  # type: ignore[no-any-return]
