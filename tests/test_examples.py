@@ -220,6 +220,31 @@ def test_subscriptions_of_the_readme(server: Server, tmp_path: Path) -> None:
     assert run(tmp_path, "-c", prelude + "stream = db['strings']\n" + block).endswith(" Hello\n")
 
 
+def test_queries_of_the_readme(server: Server, tmp_path: Path) -> None:
+    with ConnectorDB("test", "test", url=server.url) as db:
+        for path, points in {
+            "test/user/heating": [(1709300000, True), (1709400000, False)],
+            "test/user/mood": [(1709300500, 7), (1709400500, 3)],
+            "test/station/temperature": [(1709300300, 17.5), (1709350000, 21.5), (1709400300, 16.5)],
+            "test/phone/steps": [(1709300100, 100), (1709300400, 20), (1709400400, 3)],
+        }.items():
+            device, _, name = path.rpartition("/")
+            if not db(device).exists():
+                db(device).create()
+            db(device).reset_apikey()
+            with ConnectorDB(db(device).apikey, url=server.url) as owner:
+                owner[name].create()
+                owner[name].insert_array([{"t": t, "d": d} for t, d in points])
+    prelude = f"from connectordb import ConnectorDB\ndb = ConnectorDB('test', 'test', url={server.url!r})\n"
+    merge = readme_block("Merge(db)").replace("alice/", "test/")
+    lines = run(tmp_path, "-c", prelude + merge).splitlines()
+    assert [line.split()[1] for line in lines] == ["True", "17.5", "False", "16.5"]
+    dataset = readme_block("Dataset(db").replace("alice/", "test/")
+    header, *rows = run(tmp_path, "-c", prelude + dataset).splitlines()
+    assert header.split() == ["t", "x", "temperature", "steps"]
+    assert [row.split()[-3:] for row in rows] == [["7", "17.5", "120.0"], ["3", "16.5", "3.0"]]
+
+
 def light_is_switched(server: Server, program: Running, tmp_path: Path) -> None:
     """Ask for light as the README says."""
     block = readme_block("light.downlink(True)").replace("alice/lamp", "test/mydevice")

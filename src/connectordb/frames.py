@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     import pandas
     import polars
 
-__all__ = ["from_columns", "to_frame"]
+__all__ = ["from_columns", "to_frame", "to_wide_frame"]
 
 _NANOSECONDS_END_S = 9_214_646_400.0  # the year 2262: later does not fit in 64 bits of nanoseconds
+_KINDS = ("pandas", "polars")
+_UNKNOWN_KIND = "kind is {!r}; it has to be 'pandas' or 'polars'"
 _PER_S = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 
@@ -27,17 +29,39 @@ def to_frame(
         ValueError: *kind* is neither "pandas" nor "polars".
         ImportError: the library is not installed.
     """
-    if kind not in ("pandas", "polars"):
-        raise ValueError(f"kind is {kind!r}; it has to be 'pandas' or 'polars'")
+    if kind not in _KINDS:
+        raise ValueError(_UNKNOWN_KIND.format(kind))
     _check_installed(kind)
+    return _frame(points, {"d": [p["d"] for p in points]}, kind)
+
+
+def to_wide_frame(
+    rows: Sequence[Mapping[str, Any]], names: Sequence[str], kind: Literal["pandas", "polars"]
+) -> pandas.DataFrame | polars.DataFrame:
+    """Return datapoints whose values are dicts as a table with the column ``t`` and those that are named.
+
+    Raises:
+        InvalidValue: one of *names* is ``t``.
+        ValueError, ImportError: as `to_frame`.
+    """
+    if kind not in _KINDS:
+        raise ValueError(_UNKNOWN_KIND.format(kind))
+    _check_installed(kind)
+    if "t" in names:
+        raise InvalidValue("the table would have two columns 't': give the column of the dataset another name")
+    return _frame(rows, {name: [row["d"].get(name) for row in rows] for name in names}, kind)
+
+
+def _frame(
+    points: Sequence[Mapping[str, Any]], columns: dict[str, list[Any]], kind: Literal["pandas", "polars"]
+) -> pandas.DataFrame | polars.DataFrame:
     seconds = [float(p["t"]) for p in points]
     unit: Literal["ns", "us"] = "ns" if all(t < _NANOSECONDS_END_S for t in seconds) else "us"
     ticks = [_ticks(t, _PER_S[unit]) for t in seconds]
-    values = [p["d"] for p in points]
     writers = [p.get("o") for p in points]
     if kind == "pandas":
-        return _pandas(ticks, unit, values, writers)
-    return _polars(ticks, unit, values, writers)
+        return _pandas(ticks, unit, columns, writers)
+    return _polars(ticks, unit, columns, writers)
 
 
 def _check_installed(kind: Literal["pandas", "polars"]) -> None:
@@ -48,37 +72,41 @@ def _check_installed(kind: Literal["pandas", "polars"]) -> None:
         raise ImportError(f'to_df needs {kind} ({e}): pip install "connectordb[{kind}]"') from e
 
 
-def _pandas(ticks: list[int], unit: Literal["ns", "us"], values: list[Any], writers: list[Any]) -> pandas.DataFrame:
+def _pandas(
+    ticks: list[int], unit: Literal["ns", "us"], values: dict[str, list[Any]], writers: list[Any]
+) -> pandas.DataFrame:
     import numpy as np
     import pandas as pd
 
     time = pd.Series(np.array(ticks, dtype="int64").astype(f"datetime64[{unit}]")).dt.tz_localize("UTC")
-    columns: dict[str, Any] = {"t": time, "d": pd.Series(values)}
+    columns: dict[str, Any] = {"t": time, **{name: pd.Series(column) for name, column in values.items()}}
     if any(o is not None for o in writers):
         columns["o"] = pd.Series(writers, dtype=object)
     return pd.DataFrame(columns)
 
 
-def _polars(ticks: list[int], unit: Literal["ns", "us"], values: list[Any], writers: list[Any]) -> polars.DataFrame:
+def _polars(
+    ticks: list[int], unit: Literal["ns", "us"], values: dict[str, list[Any]], writers: list[Any]
+) -> polars.DataFrame:
     import polars as pl
 
     time = pl.Series("t", ticks, dtype=pl.Int64).cast(pl.Datetime(unit, "UTC"))
-    columns = [time, _polars_values(values)]
+    columns = [time, *(_polars_values(name, column) for name, column in values.items())]
     if any(o is not None for o in writers):
         columns.append(pl.Series("o", writers, dtype=pl.String))
     return pl.DataFrame(columns)
 
 
-def _polars_values(values: list[Any]) -> polars.Series:
+def _polars_values(name: str, values: list[Any]) -> polars.Series:
     import polars as pl
 
     kinds = {type(v) for v in values if v is not None}
     if kinds == {int, float}:  # else the first value would decide
-        return pl.Series("d", values, dtype=pl.Float64)
+        return pl.Series(name, values, dtype=pl.Float64)
     try:
-        return pl.Series("d", values)
+        return pl.Series(name, values)
     except (TypeError, pl.exceptions.PolarsError, OverflowError):
-        return pl.Series("d", values, dtype=pl.Object)
+        return pl.Series(name, values, dtype=pl.Object)
 
 
 def from_columns(table: Any) -> list[dict[str, Any]] | None:

@@ -1,14 +1,19 @@
-"""Which datapoints of a stream are meant: ranges by index or by time."""
+"""Which datapoints are meant: ranges of one stream; `Merge` and `Dataset`, which ask for several streams at once."""
 
 from __future__ import annotations
 
 import math
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from .errors import InvalidRange
 
-__all__ = ["Range"]
+if TYPE_CHECKING:
+    from .client._query import Dataset, Merge
+
+__all__ = ["Dataset", "Merge", "Range"]
 
 
 class Range(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,3 +78,9 @@ class Range(msgspec.Struct, frozen=True, kw_only=True):
 
 def _from_end(i: int, n: int) -> int:
     return i if i >= 0 else max(0, n + i)
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Dataset", "Merge"):  # by name: they belong to the client, which depends on this module
+        return getattr(import_module("connectordb.client._query"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -24,8 +24,9 @@ from connectordb.errors import (
     InvalidRange,
     NotFound,
     PermissionDenied,
+    ScriptError,
+    StoreError,
     Unauthenticated,
-    Unsupported,
 )
 from connectordb.store.base import Cursor, Mode
 
@@ -352,7 +353,7 @@ def test_refusals(scene: Scene) -> None:
             ("alice/*/s", {}, Invalid),
             ("bob/*/*", {}, NotFound),
             ("alice/none/*", {}, NotFound),
-            (STREAM, {"transform": "sum"}, Unsupported),
+            (STREAM, {"transform": "bogus"}, ScriptError),
             (STREAM, {"start": Start(cursor="x")}, Invalid),
             (STREAM, {"start": Start(cursor="1.5-3-1")}, Invalid),
             (STREAM, {"start": Start(since=1, i1=1)}, InvalidRange),
@@ -606,6 +607,61 @@ def test_changes_of_things_are_published_in_the_log(scene: Scene) -> None:
     scene.run(run())
 
 
+def test_each_insert_goes_through_the_script_by_itself_and_once_for_all(scene: Scene) -> None:
+    async def run() -> None:
+        first, outlet = scene.connect()
+        second, other = scene.connect()
+        for subscriber in (first, second):
+            await subscriber.subscribe(STREAM, "if $ > 5 | count")
+            await subscriber.subscribe(STREAM, "sum")
+            await subscriber.subscribe(STREAM)
+        await scene.insert(1, 7, 9)
+        await scene.insert(2)
+        await scene.insert(8)
+        await scene.settle()
+        inserts = [[p.d for p in batch.block.points] for batch in outlet.batches]
+        assert inserts == [[1, 2], [1, 8, 17], [1, 7, 9], [2], [2], [1], [8], [8]]
+        assert [id(batch) for batch in outlet.batches] == [id(batch) for batch in other.batches]
+        first.close()
+        second.close()
+
+    scene.run(run())
+
+
+def test_a_script_that_fails_on_an_insert_goes_on_with_the_next(scene: Scene) -> None:
+    async def run() -> None:
+        subscriber, outlet = scene.connect()
+        await subscriber.subscribe(STREAM, "$ + 1")
+        await scene.insert("x", {"y": 1})
+        await scene.insert(1)
+        await scene.settle()
+        assert outlet.values == [2]
+        assert [(n.kind, type(n.error)) for n in outlet.notices] == [("failed", ScriptError)]
+        subscriber.close()
+
+    scene.run(run())
+
+
+def test_a_script_gets_history_and_long_inserts_page_by_page(scene: Scene) -> None:
+    async def run() -> None:
+        await scene.insert(*range(10))
+        subscriber, outlet = scene.connect()
+        await subscriber.subscribe(STREAM, "if $ > 7", Start(i1=0))
+        await scene.insert(*range(10, 7000))
+        await scene.settle()
+        outlet.full = True
+        for d in range(7000, 7010):
+            await scene.insert(d)
+        outlet.make_room()
+        await scene.settle()
+        await scene.insert(5, 7010)
+        await scene.settle()
+        assert outlet.values == list(range(8, 7011))
+        subscriber.close()
+
+    scene.run(run())
+
+
 def downlinks_of(outlet: Outlet) -> list[tuple[int, Any]]:
     return [(one.id, msgspec.json.decode(one.d)) for batch in outlet.batches for one in batch.downlinks]
 
@@ -690,5 +746,214 @@ def test_closing_the_core_ends_everything(make_world: Any) -> None:
         await scene.insert(1)
         await asyncio.sleep(0.01)
         assert scene.core.hub.behind == 1
+
+    scene.run(run())
+
+
+def test_what_is_withdrawn_just_before_a_subscription_counts(scene: Scene) -> None:
+    scene.world.user("bob")
+    scene.world.device("alice/shown", public=True)
+    scene.world.stream("alice/shown/s")
+
+    async def run() -> None:
+        subscriber, outlet = scene.connect(scene.world.actor("bob/user"), "password")
+        await subscriber.subscribe("alice/shown/s")
+        # The actor is as it was when last looked; the change is looked at before anything is allowed.
+        await scene.core.update_device(ROOT, "bob", "user", {"enabled": False})
+        with pytest.raises(Unauthenticated):
+            await subscriber.subscribe("alice/shown/*")
+        assert (subscriber.closed, type(outlet.ended)) == (True, Unauthenticated)
+
+    scene.run(run())
+
+
+def test_who_was_disabled_while_logging_in_gets_nothing(scene: Scene) -> None:
+    async def run() -> None:
+        await scene.core.update_device(ROOT, "alice", "phone", {"enabled": False})
+        subscriber, outlet = scene.connect(scene.phone)  # as found before
+        with pytest.raises(Unauthenticated):
+            await subscriber.subscribe(STREAM)
+        assert isinstance(outlet.ended, Unauthenticated)
+
+    scene.run(run())
+
+
+@pytest.mark.parametrize("kind", ["now", "since", "i1", "cursors"])
+def test_streams_that_are_written_while_a_pattern_begins_lose_and_double_nothing(scene: Scene, kind: str) -> None:
+    async def run() -> None:
+        first, _ = scene.connect()
+        cursors = (await first.subscribe("alice/phone/*"))["cursors"]
+        first.close()
+        await scene.insert(0, 1, 2)
+        start = {
+            "now": Start(),
+            "since": Start(since=0),
+            "i1": Start(i1=0),
+            "cursors": Start(cursors=cursors),
+        }[kind]
+        subscriber, outlet = scene.connect()
+        beginning = asyncio.ensure_future(subscriber.subscribe("alice/phone/*", start=start))
+        await asyncio.sleep(0)  # it looks for streams in another thread now
+        await scene.insert("meanwhile")
+        await beginning
+        await scene.settle()
+        assert outlet.values == ([] if kind == "now" else [0, 1, 2]) + ["meanwhile"]
+        subscriber.close()
+
+    scene.run(run())
+
+
+def test_a_stream_made_ephemeral_under_a_pattern_goes_on_as_one(scene: Scene) -> None:
+    async def run() -> None:
+        subscriber, outlet = scene.connect()
+        await subscriber.subscribe("alice/phone/*")
+        await scene.insert(1)
+        await scene.core.update_stream(ROOT, "alice", "phone", "s", {"ephemeral": True})
+        await scene.insert(2)
+        await scene.insert(3)
+        await scene.settle()
+        assert outlet.values in ([1, 2, 3], [1, 3])  # the one at which it is seen may only end the feed
+        await scene.core.update_stream(ROOT, "alice", "phone", "s", {"ephemeral": False})
+        await scene.insert(4)
+        await scene.insert(5)
+        await scene.settle()
+        assert outlet.values[-1] == 5
+        assert scene.core.hub.behind == 0
+        subscriber.close()
+
+    scene.run(run())
+
+
+def test_a_burst_on_an_ephemeral_stream_is_told_to_the_last_datapoint(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectordb.core.hub.BACKLOG_MAX", 50)
+    monkeypatch.setattr("connectordb.core.hub.BUSY", 10**9)
+    scene.world.stream("alice/phone/e", ephemeral=True)
+
+    async def run() -> None:
+        subscriber, outlet = scene.connect()
+        await subscriber.subscribe("alice/phone/*")
+        await asyncio.gather(*(scene.insert(d, path="alice/phone/e") for d in range(500)))
+        await scene.settle()
+        missed = sum(n.n or 0 for n in outlet.notices if n.kind == "missed")
+        assert outlet.values == list(range(len(outlet.values)))  # the first one of a new stream too
+        assert len(outlet.values) > 0 and len(outlet.values) + missed == 500
+        assert scene.core.hub.missed == missed
+        subscriber.close()
+
+    scene.run(run())
+
+
+def test_who_publishes_to_an_ephemeral_stream_waits_for_the_hub(scene: Scene) -> None:
+    scene.world.stream("alice/phone/e", ephemeral=True)
+
+    async def run() -> None:
+        subscriber, outlet = scene.connect()
+        await subscriber.subscribe("alice/phone/e")
+        for _ in range(20):
+            await asyncio.gather(*(scene.insert(d, path="alice/phone/e") for d in range(1000)))
+        await scene.settle()
+        assert (len(outlet.values), outlet.notices) == (20_000, [])
+        subscriber.close()
+
+    scene.run(run())
+
+
+def test_a_cursor_from_before_a_stream_was_ephemeral_tells_that_something_is_missed(scene: Scene) -> None:
+    async def run() -> None:
+        subscriber, outlet = scene.connect()
+        cursor = (await subscriber.subscribe(STREAM))["cursor"]
+        subscriber.unsubscribe(STREAM)
+        await scene.insert(1)
+        await scene.core.update_stream(ROOT, "alice", "phone", "s", {"ephemeral": True})
+        await subscriber.subscribe(STREAM, start=Start(cursor=cursor))
+        await scene.settle()
+        assert [(n.kind, n.n) for n in outlet.notices] == [("missed", None)]
+        subscriber.close()
+
+    scene.run(run())
+
+
+@pytest.mark.parametrize("arg", [STREAM, "alice/phone/*"])
+def test_a_disk_that_fails_for_a_moment_costs_no_datapoint(
+    scene: Scene, arg: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectordb.core.feed.RETRY_S", 0.01)
+    failing = True
+    find = type(scene.core).find_followed
+
+    def fail(*args: Any, **kw: Any) -> Any:
+        if failing:
+            raise StoreError("disk I/O error: /secret/db.sqlite")
+        return find(*args, **kw)
+
+    async def run() -> None:
+        nonlocal failing
+        subscriber, outlet = scene.connect()
+        await subscriber.subscribe(arg)
+        await scene.insert(1)
+        await scene.settle()
+        monkeypatch.setattr(type(scene.core), "find_followed", fail)
+        await scene.core.create_stream(ROOT, "alice", "phone", "x", wire.StreamCreate())  # all is looked at again
+        await scene.insert(2)
+        await scene.insert("x", path="alice/phone/x")
+        await scene.pause()
+        assert outlet.values == [1]
+        failing = False
+        await scene.insert(3)
+        await scene.insert("y", path="alice/phone/x")
+        await scene.pause()
+        await scene.settle()
+        assert [d for d in outlet.values if not isinstance(d, str)] == [1, 2, 3]
+        assert [d for d in outlet.values if isinstance(d, str)] == (["x", "y"] if arg.endswith("*") else [])
+        assert outlet.kinds in ([], ["lag"])
+        subscriber.close()
+
+    scene.run(run())
+
+
+def test_a_subscription_that_is_refused_leaves_the_one_it_would_replace(scene: Scene) -> None:
+    async def run() -> None:
+        subscriber, outlet = scene.connect()
+        await subscriber.subscribe(STREAM)
+        with pytest.raises(Invalid):
+            await subscriber.subscribe(STREAM, start=Start(cursor="junk"))
+        await scene.insert(1)
+        await scene.settle()
+        assert (outlet.values, scene.core.hub.subscriptions) == ([1], 1)
+        subscriber.close()
+        assert scene.core.hub.subscriptions == 0
+
+    scene.run(run())
+
+
+def test_one_page_at_a_time_waits_for_a_reader_that_reads_nothing(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(20):
+        scene.world.stream(f"alice/phone/x{n}")
+
+    async def run() -> None:
+        for n in range(20):
+            await scene.insert("x" * 100, path=f"alice/phone/x{n}")
+        read: list[int] = []
+        read_after = scene.core.store.read_after
+
+        def counting(*args: Any) -> Any:
+            for page in read_after(*args):
+                read.append(page.block.n)
+                yield page
+
+        monkeypatch.setattr(scene.core.store, "read_after", counting)
+        subscriber, outlet = scene.connect()
+        outlet.full = True
+        await subscriber.subscribe("alice/phone/*", start=Start(since=0))
+        await scene.pause()
+        assert read == []
+        outlet.make_room()
+        await scene.settle()
+        assert len(outlet.values) == 20
+        subscriber.close()
 
     scene.run(run())

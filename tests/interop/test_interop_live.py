@@ -30,7 +30,9 @@ def test_old_client_gets_each_insert_as_it_was_made(old: OldScript) -> None:
     assert found["stored"] == found["times"]
     assert found["keys"] == ["d", "t"]
     assert found["others_untouched"] == []
-    assert found["beside_a_transform"] == [True, []]
+    assert found["beside_a_transform"] is True
+    assert found["transformed"] == [["lea/probe/words", [1]]]
+    assert found["doubled"] == [["lea/probe/words", [d]] for d in ("fivefive", "not thatnot that")]
     assert found["beside_nothing"] == [True, 1]
     assert found["after_unsubscribe"] == [[], 2]
     assert found["again"] == [True, ["again"]]

@@ -103,9 +103,9 @@ def test_old_client_tells_status_message_and_ref_of_a_refusal(old: OldScript) ->
         for case, (name, text) in found[status].items():
             assert name == "AuthenticationError", (status, case)
             assert _is_told(status, text), (status, case, text)
-    name, text = found["501"]
-    assert name == "ServerError"
-    assert _is_told("501", text)
+    name, text = found["script"]
+    assert name == "AuthenticationError"
+    assert _is_told("400", text)
     assert found["length"] == 1
 
 

@@ -20,9 +20,9 @@ from connectordb import ConnectorDB
 from connectordb.client import _backoff, _live, _socket, _subscription
 
 CI = bool(os.environ.get("CI"))
-BYTES = 4096 if CI else 512
+BYTES = 2048 if CI else 512
 """Cuts come after every number of bytes up to this."""
-FRAMES = 60 if CI else 12
+FRAMES = 40 if CI else 12
 END = "end"
 SECONDS = 400.0 if CI else 200.0
 

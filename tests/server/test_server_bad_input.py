@@ -205,10 +205,10 @@ CASES = [
     Case("counting as nobody", 403, "GET", "?q=countusers", auth=None),
     Case("listing as nobody", 404, "GET", "/crud?q=ls", auth=None),
     # Not there yet
-    Case("transform", 501, "GET", DATA + "?i1=0&transform=sum", None, "transform"),
-    Case("transform of a feed", 501, "GET", "/feed/test/user/num.atom?transform=sum"),
-    Case("merge", 501, "POST", "/query/merge", "[]"),
-    Case("dataset", 501, "POST", "/query/dataset", "{}"),
+    Case("transform", 400, "GET", DATA + "?i1=0&transform=bogus", None, "bogus"),
+    Case("transform of a feed", 400, "GET", "/feed/test/user/num.atom?transform=if"),
+    Case("merge", 400, "POST", "/query/merge", "[null]", "null"),
+    Case("dataset", 403, "POST", "/query/dataset", "{}", "column"),
     Case("websocket", 426, "GET", "/websocket"),
 ]
 

@@ -182,7 +182,7 @@ def test_long_history_comes_whole(live: Any, follow: Callable[..., Sse], stream:
         ("test/user/sse?i1=0&since=0", 400),
         ("test/user/sse?cursor=x", 400),
         ("test/user/sse?nonsense=1", 400),
-        ("test/user/sse?transform=mean", 501),
+        ("test/user/sse?transform=bogus", 400),
         ("test/user", 404),
         ("test/user/*", 400),
     ],

@@ -508,7 +508,7 @@ def test_pattern(live: Any, ws: Ws) -> None:
         ({"cmd": "subscribe", "arg": "a/b/c/d/e"}, 400, "invalid"),
         ({"cmd": "subscribe", "arg": "*"}, 400, "invalid"),
         ({"cmd": "subscribe", "arg": "test/user/nosuch"}, 403, "not_found"),
-        ({"cmd": "subscribe", "arg": "STREAM", "transform": "mean"}, 501, "unsupported"),
+        ({"cmd": "subscribe", "arg": "STREAM", "transform": "bogus"}, 400, "script_error"),
         ({"cmd": "subscribe", "arg": "STREAM", "i1": 0, "since": 0}, 400, "invalid_range"),
         ({"cmd": "subscribe", "arg": "STREAM", "i1": 1.5}, 400, "invalid"),
         ({"cmd": "subscribe", "arg": "STREAM", "cursor": "x"}, 400, "invalid"),

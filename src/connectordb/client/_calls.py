@@ -39,6 +39,7 @@ __all__ = [
     "list_users",
     "live_target",
     "points",
+    "query",
     "raw_points",
     "read",
     "read_downlink",
@@ -63,6 +64,9 @@ RESTAMP = "PUT"
 """Insert; a point older than the stream's newest gets the time stamp of that."""
 MERGE = "PATCH"
 """Insert each point where it belongs by its time."""
+
+QUERY_S = 60.0
+"""So long a server works on a query at most, unless it is set up otherwise."""
 
 
 class Call(NamedTuple, Generic[T]):
@@ -234,6 +238,14 @@ def insert(
     return Call(mode, target, _decode_report if verdicts else _read_ok, body, headers, repeatable)
 
 
+# -- queries --------------------------------------------------------------------------------------------------------
+
+
+def query(kind: str, body: Any, *, wait_s: float = QUERY_S) -> Call[list[Point]]:
+    """Ask for what a ``merge`` or a ``dataset`` gives."""
+    return Call("POST", f"{API}/query/{kind}", decode_points, _json(body), _JSON, wait_s=wait_s)
+
+
 # -- downlinks -------------------------------------------------------------------------------------------------------
 
 
@@ -293,7 +305,7 @@ _decode_raw: Callable[[bytes], list[msgspec.Raw]] = msgspec.json.Decoder(list[ms
 _decode_report: Callable[[bytes], InsertReport] = msgspec.json.Decoder(InsertReport).decode
 
 
-def _json(fields: Fields) -> bytes:
+def _json(fields: Any) -> bytes:
     try:
         return msgspec.json.encode(fields)
     except UnicodeEncodeError:  # which would show a password

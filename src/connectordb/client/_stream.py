@@ -215,7 +215,7 @@ class Stream(ConnectorObject):
             InvalidRange: bounds by index and by time at once.
             InvalidValue: a bound is no time.
             NotFound, PermissionDenied: no such stream, or no right to read it.
-            Unsupported: this server does not run transforms.
+            ScriptError: *transform* cannot be read, or fails.
             TransportError: no answer. Reading again is safe.
         """
         span = _range(t1, t2, limit, i1, i2)
@@ -311,7 +311,7 @@ class Stream(ConnectorObject):
 
         Raises:
             NotFound, PermissionDenied: no such stream, or no right to read it.
-            Unsupported: this server does not run transforms.
+            ScriptError: *transform* cannot be read.
             InvalidRange: more than one of *since*, *i1* and *cursor*.
             TransportError: the server cannot be reached now.
 
@@ -373,7 +373,7 @@ class Stream(ConnectorObject):
 
         Raises:
             NotFound, PermissionDenied: no such stream, or no right to read it.
-            Unsupported: this server does not run transforms.
+            ScriptError: *transform* cannot be read.
             InvalidRange: more than one of *since*, *i1* and *cursor*.
             TransportError: the server cannot be reached now. Later, iteration waits until it can.
 

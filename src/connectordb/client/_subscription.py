@@ -271,7 +271,7 @@ class Subscription:
     def join(self, timeout_s: float) -> bool:
         """Wait for the end of its thread; return whether it has ended."""
         thread = self._thread
-        if thread is None or thread is threading.current_thread():
+        if thread is None or thread.ident is None or thread is threading.current_thread():
             return True
         thread.join(timeout_s)
         return not thread.is_alive()
@@ -369,6 +369,8 @@ class Subscription:
                 self._on_notice(notice)
             except Exception:
                 log.exception("on_notice of the subscription to '%s' failed", self.path)
+        elif notice.kind == "failed":
+            log.error("The transform of the subscription to '%s' has failed: %s", self.path, notice.error)
         if notice.kind != "ended":
             return
         if notice.path != self.path:  # one stream of many

@@ -7,6 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from time import perf_counter
 from typing import Any, TypeVar
 
 from ..store.base import Store, Transaction
@@ -23,12 +24,16 @@ class Completions:
     """Has works carried out, and calls back on the event loop in the order in which the writer finished them.
 
     Waking the loop costs a system call, so works that shared a commit share it.
+
+    Attributes:
+        committed: When the work was done that is being told of, as `time.perf_counter` counts.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._done: deque[tuple[_Then, Any, BaseException | None]] = deque()
+        self._done: deque[tuple[_Then, Any, BaseException | None, float]] = deque()
+        self.committed = 0.0
         self._woken = False
 
     def run(
@@ -52,7 +57,7 @@ class Completions:
     ) -> None:
         if first is not None:
             first()
-        self._done.append((then, result, error))
+        self._done.append((then, result, error, perf_counter()))
         # If this reads an old True, the loop has not yet begun to take, and will take this one too.
         if not self._woken:
             self._woken = True
@@ -65,7 +70,7 @@ class Completions:
     def _take(self) -> None:
         self._woken = False
         while self._done:
-            then, result, error = self._done.popleft()
+            then, result, error, self.committed = self._done.popleft()
             try:
                 then(result, error)
             except Exception:  # those behind it are to be told all the same

@@ -12,12 +12,13 @@ from .identity import Identity
 from .live import LiveRules
 from .objects import ObjectRules
 from .permissions import Permissions
+from .queries import QueryRules
 from .settings import Settings
 
 __all__ = ["Core"]
 
 
-class Core(ObjectRules, LiveRules, DownlinkRules):
+class Core(ObjectRules, LiveRules, DownlinkRules, QueryRules):
     """What ConnectorDB does, for whoever asks; knows nothing of HTTP.
 
     For one event loop: its coroutines and its plain methods are to be called from the loop's thread.

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import partial
 from hashlib import blake2b
+from time import monotonic
 from typing import NamedTuple
 
 import msgspec
@@ -32,6 +33,7 @@ from .context import Context
 from .directory import Target
 from .downlinks import acknowledge_equal, record
 from .permissions import Access
+from .scripts import script_of, transformed
 
 __all__ = ["Asked", "DataRules", "Inserted", "Then", "UploadRequest"]
 
@@ -39,6 +41,9 @@ RESTAMP_MIN_S = 0.00001
 """What 0.3 made of a time stamp before 1970 when it restamped into an empty stream."""
 READ_POINTS = 10_000
 """How many datapoints are fetched from the store before they are handed on."""
+
+READ_S = 0.2
+"""After so long, what there is is handed on: a script may take its time, and whoever asked may be gone."""
 
 _encode_report = msgspec.json.Encoder().encode
 _decode_report = msgspec.json.Decoder(InsertReport).decode
@@ -198,7 +203,7 @@ class DataRules(Context):
         if target.stream.ephemeral and not (asks or answers):
             if accepted:
                 self.hub.publish(target, substream, Block.of(accepted))
-            then(InsertReport(stored=len(accepted), refused=refused))
+            self.hub.when_free(partial(then, InsertReport(stored=len(accepted), refused=refused)))
             return
         if not accepted and receipt is None:
             then(InsertReport(stored=0, refused=refused))
@@ -227,7 +232,15 @@ class DataRules(Context):
             return
         report, appended, downlinks, settled = done
         if appended.block is not None:
-            self.hub.publish(target, substream, appended.block, appended.first_index, appended.arrivals, downlinks)
+            self.hub.publish(
+                target,
+                substream,
+                appended.block,
+                appended.first_index,
+                appended.arrivals,
+                downlinks,
+                self.completions.committed,
+            )
         if settled:
             self.downlinks_changed(settled)
         then(report)
@@ -348,19 +361,28 @@ class DataRules(Context):
         return self.store.index_at(stream_id, substream, t)
 
     async def read(
-        self, actor: Actor, path: tuple[str, str, str], wanted: Range, *, downlink: bool = False
+        self, actor: Actor, path: tuple[str, str, str], wanted: Range, *, downlink: bool = False, transform: str = ""
     ) -> AsyncIterator[Block]:
         """Yield the datapoints of the range *wanted*, oldest first.
 
         The first step raises what is wrong; see `connectordb.store.base.Store.read`. The event loop is not held up:
-        the store is read in other threads.
+        the store is read in other threads, and the script runs there.
+
+        Args:
+            transform: A PipeScript to run over them; a limit then counts what comes out.
 
         Raises:
-            NotFound (status 403), PermissionDenied, InvalidRange.
+            NotFound (status 403), PermissionDenied, InvalidRange, ScriptError, LimitReached.
         """
         stream_id, substream = self._readable(actor, path, downlink)
         loop = asyncio.get_running_loop()
-        blocks = self.store.read(stream_id, substream, wanted)
+        blocks: Iterator[Block | None]
+        if transform:
+            script = script_of(transform)
+            found = self.store.read(stream_id, substream, msgspec.structs.replace(wanted, limit=None))
+            blocks = transformed(found, script, wanted.limit, self.settings.limits.query_s)
+        else:
+            blocks = self.store.read(stream_id, substream, wanted)
         more = True
         while more:
             batch, more = await loop.run_in_executor(self.reading, _take, blocks)
@@ -471,13 +493,15 @@ def _receipt(upload: UploadRequest | None, sender: str, now: float) -> Upload | 
     return Upload(source, upload.first, upload.last, upload.digest, expires=expires)
 
 
-def _take(blocks: Iterator[Block]) -> tuple[list[Block], bool]:
+def _take(blocks: Iterator[Block | None]) -> tuple[list[Block], bool]:
     """The next blocks, and whether there may be more."""
     batch: list[Block] = []
     n = 0
+    until = monotonic() + READ_S
     for block in blocks:
-        batch.append(block)
-        n += block.n
-        if n >= READ_POINTS:
+        if block is not None:
+            batch.append(block)
+            n += block.n
+        if n >= READ_POINTS or monotonic() > until:
             return batch, True
     return batch, False

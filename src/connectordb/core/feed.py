@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,12 +12,13 @@ import msgspec
 
 from ..block import Block
 from ..datapoint import Datapoint
-from ..errors import Closed, InvalidRange, RequestError, ServerError, StoreError, Unavailable
+from ..errors import Closed, InvalidRange, RequestError, ScriptError, ServerError, StoreError, Unavailable
 from ..store.base import Cursor, Downlink, Page, Substream
 from .cursors import EphemeralCursor, format_cursor
 from .hub import Batch, Hub, Notice, Publication, stream_path
 
 if TYPE_CHECKING:
+    from ..pipescript import Script
     from .directory import Target
     from .subscription import Subscription
 
@@ -25,6 +27,8 @@ __all__ = ["DownlinkFeed", "EphemeralFeed", "Feed", "StoredFeed"]
 log = logging.getLogger(__name__)
 
 DOWNLINKS_AT_ONCE = 100
+TRANSFORM_POINTS_MAX = 5_000
+"""A longer insert goes through a script in other threads, page by page, so that it does not hold up everybody."""
 RETRY_S = 1.0
 """How long a feed waits before it tries to read again, when the store could not."""
 
@@ -46,7 +50,8 @@ class Feed:
         self.subscription = subscription
         self.key = (target.stream.id, substream)
         self.path = stream_path(target, substream)
-        self.generation = hub.directory.generation
+        # When it was last looked who the subscriber is: a later change is looked at before anything is delivered.
+        self.generation = subscription.subscriber.generation
         self.task: asyncio.Task[None] | None = None
         self.ended = False
         hub.add(self)
@@ -64,10 +69,18 @@ class Feed:
         """Deliver *publication* later, from the store."""
         raise NotImplementedError
 
+    @property
+    def lag(self) -> int:
+        """How many datapoints are known to be behind."""
+        return 0
+
     def check(self) -> bool:
         """Whether the subscriber still may have this; if not, the feed ends, and tells why.
 
         Nothing that was committed after a change is delivered without a look at what is allowed now.
+
+        Raises:
+            StoreError: it cannot be told now.
         """
         generation = self.hub.directory.generation
         if generation == self.generation:
@@ -76,7 +89,7 @@ class Feed:
             return False
         try:
             target = self.subscription.find(self.path, self.key)
-        except (RequestError, StoreError) as e:
+        except RequestError as e:
             self.end(e)
             return False
         if not self.fits(target):
@@ -85,12 +98,34 @@ class Feed:
         self.generation = generation
         return True
 
+    def shaped(self, batch: Batch) -> Batch | None:
+        """Return what the subscriber is to get of *batch*; ``None``: nothing."""
+        script = self.subscription.script
+        if script is None:
+            return batch
+        try:
+            return batch.through(script)
+        except ScriptError as e:
+            self.subscription.tell(Notice("failed", self.path, error=e))
+            return None
+
+    def deliver(self, batch: Batch) -> bool:
+        """Hand over what the subscriber is to get of *batch*. Returns ``False`` if there is no room."""
+        shaped = self.shaped(batch)
+        if shaped is None:
+            return not self.ended
+        if not self.subscription.outlet.offer(self.subscription, shaped):
+            return False
+        self.hub.delivered += 1
+        return True
+
     def fits(self, target: Target) -> bool:
         """Whether this kind of feed is right for *target* as it is now."""
         return not target.stream.ephemeral
 
     def fail(self, error: Exception) -> None:
         """End because of something that should not have happened: better no feed than one with a gap."""
+        self.hub.failed += 1
         log.error("a subscription to %s failed", self.path, exc_info=error)
         self.end(ServerError("the server failed to deliver this; its log tells more"))
 
@@ -136,6 +171,7 @@ class _ReadingFeed(Feed):
                     return
                 except StoreError:
                     # The disk failed, or was full. Nothing is lost by trying again.
+                    lagging = False  # it has been told
                     await asyncio.sleep(RETRY_S)
         except (Closed, Unavailable):  # the connection, or the server: whoever closes it sees to the rest
             pass
@@ -157,9 +193,16 @@ class _ReadingFeed(Feed):
             await outlet.room()
             if not self.check():
                 return False
-            if outlet.offer(self.subscription, batch):
-                self.hub.delivered += 1
+            if self.deliver(batch):
                 return True
+
+    def allowed_now(self, publication: Publication) -> bool:
+        """Whether *publication* may be delivered now; if that cannot be told, it comes later, from the store."""
+        try:
+            return self.check()
+        except StoreError:
+            self.skip(publication)
+            return False
 
     async def _in_thread(self, work: Any, *args: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self.hub.reading, work, *args)
@@ -191,15 +234,17 @@ class StoredFeed(_ReadingFeed):
         return format_cursor(self.key[0], self.position)
 
     def take(self, publication: Publication) -> None:
-        if not self.check():
+        if publication.target.stream.ephemeral or not self.allowed_now(publication):
             return
         end = publication.end
         if not self.live:
             self.known = max(self.known, end)
         elif publication.before == self.position.state:
-            if self.subscription.outlet.offer(self.subscription, publication.batch):
+            if self.subscription.script is not None and end - publication.before > TRANSFORM_POINTS_MAX:
+                self.known = end
+                self.fall_behind(lagging=False)
+            elif self.deliver(publication.batch):
                 self.position = publication.position
-                self.hub.delivered += 1
             else:
                 self.known = end
                 self.fall_behind(lagging=True)
@@ -208,9 +253,16 @@ class StoredFeed(_ReadingFeed):
             self.fall_behind(lagging=False)
 
     def skip(self, publication: Publication) -> None:
+        if publication.target.stream.ephemeral:
+            return
         self.known = max(self.known, publication.end)
         if self.live:
             self.fall_behind(lagging=True)
+
+    @property
+    def lag(self) -> int:
+        """How many datapoints are known to be behind."""
+        return 0 if self.live else max(0, self.known - self.position.state)
 
     async def _read_on(self, lagging: bool) -> None:
         if lagging:
@@ -220,18 +272,32 @@ class StoredFeed(_ReadingFeed):
         while not self.ended:
             try:
                 pages: Iterator[Page] = self.hub.store.read_after(*self.key, self.position)
-                while (page := await self._in_thread(next, pages, None)) is not None:
-                    cursor = format_cursor(self.key[0], page.cursor)
-                    if not await self._give(Batch(self.path, page.block, page.first_index, cursor)):
+                while (read := await self._give_page(pages)) is not None:
+                    if not read:
                         return
-                    self.position = page.cursor
             except InvalidRange:
                 self._reset()
                 continue
             self.position = Cursor.behind(self.position.state)
-            if self.position.state >= self.known:
+            if self.position.state >= min(self.known, self.hub.store.head(*self.key).arrivals):
                 self.live = True
                 return
+
+    async def _give_page(self, pages: Iterator[Page]) -> bool | None:
+        """Read and hand over a page. Returns ``None`` if there is none, ``False`` if the feed has ended meanwhile."""
+        # One feed of a connection at a time, and only when there is room: a page that waits takes memory.
+        async with self.subscription.subscriber.turn:
+            await self.subscription.outlet.room()
+            page: Page | None = await self._in_thread(next, pages, None)
+            if page is None:
+                return None
+            batch = Batch(self.path, page.block, page.first_index, format_cursor(self.key[0], page.cursor))
+            if self.subscription.script is not None:
+                await self._in_thread(_prepare, batch, self.subscription.script)
+            if not await self._give(batch):
+                return False
+            self.position = page.cursor
+            return True
 
     def _reset(self) -> None:
         """The cursor is ahead of the stream, as that was restored from a backup: what it missed, nobody knows."""
@@ -242,39 +308,48 @@ class StoredFeed(_ReadingFeed):
 class EphemeralFeed(Feed):
     """A feed of a stream of which nothing is stored: what there is no room for is gone, and counted."""
 
-    __slots__ = ("_missed", "count")
+    __slots__ = ("_missed", "begin", "count")
 
-    def __init__(self, hub: Hub, subscription: Subscription, target: Target, substream: Substream) -> None:
+    def __init__(
+        self, hub: Hub, subscription: Subscription, target: Target, substream: Substream, count: int | None = None
+    ) -> None:
+        """Begin behind the first *count* datapoints; ``None``: behind all that have been published."""
         super().__init__(hub, subscription, target, substream)
-        self.count = hub.ephemeral_count(self.key)
+        self.begin = self.count = hub.ephemeral_count(self.key) if count is None else count
         self._missed = 0
 
     @property
     def cursor(self) -> str:
         return format_cursor(self.key[0], EphemeralCursor(self.hub.run, self.count))
 
-    def fits(self, target: Target) -> bool:
-        return target.stream.ephemeral
-
-    def resume(self, cursor: EphemeralCursor) -> None:
+    def resume(self, cursor: EphemeralCursor | Cursor) -> None:
         """Tell how much was missed since *cursor*."""
-        if cursor.run != self.hub.run:
+        if not isinstance(cursor, EphemeralCursor) or cursor.run != self.hub.run:
             self.subscription.tell(Notice("missed", self.path, None))
-        elif cursor.n < self.count:
-            self.subscription.tell(Notice("missed", self.path, self.count - cursor.n))
+        elif cursor.n < self.begin:
+            self.subscription.tell(Notice("missed", self.path, self.begin - cursor.n))
 
     def take(self, publication: Publication) -> None:
-        if not self.check() or publication.end <= self.count:
+        if not publication.target.stream.ephemeral or publication.end <= self.begin:
             return
-        if self.task is None and self.subscription.outlet.offer(self.subscription, publication.batch):
-            self.hub.delivered += 1
-        else:
+        try:
+            if not self.check():
+                return
+            delivered = self.task is None and self.deliver(publication.batch)
+        except StoreError:
+            delivered = False
+        if not delivered:
             self._miss(publication.end - publication.before)
-        self.count = publication.end
+        self.count = max(self.count, publication.end)
 
     def skip(self, publication: Publication) -> None:
-        self._miss(publication.end - publication.before)
-        self.count = publication.end
+        # Those before it may still be on their way, so it changes nothing for them.
+        if publication.target.stream.ephemeral and publication.end > self.begin:
+            self._miss(publication.end - publication.before)
+            self.count = max(self.count, publication.end)
+
+    def fits(self, target: Target) -> bool:
+        return target.stream.ephemeral
 
     def _miss(self, n: int) -> None:
         self._missed += n
@@ -313,14 +388,13 @@ class DownlinkFeed(_ReadingFeed):
 
     def take(self, publication: Publication) -> None:
         downlinks = publication.batch.downlinks
-        if not downlinks or not self.check():
+        if not downlinks or not self.allowed_now(publication):
             return
         self.known = max(self.known, downlinks[-1].id)
         if not self.live or downlinks[-1].id <= self.last:
             return
-        if self.subscription.outlet.offer(self.subscription, publication.batch):
+        if self.deliver(publication.batch):
             self.last = downlinks[-1].id
-            self.hub.delivered += 1
         else:
             self.fall_behind(lagging=True)
 
@@ -336,19 +410,27 @@ class DownlinkFeed(_ReadingFeed):
     async def _read_on(self, lagging: bool) -> None:
         while True:
             known = self.known
-            found: list[Downlink] = await self._in_thread(self._waiting)
-            if found:
-                block = Block.of([Datapoint(one.t, msgspec.Raw(one.d), one.o) for one in found])
-                if not await self._give(Batch(self.path, block, -1, "", found)):
-                    return
-                self.last = found[-1].id
-            elif known == self.known:
+            async with self.subscription.subscriber.turn:
+                await self.subscription.outlet.room()
+                found: list[Downlink] = await self._in_thread(self._waiting)
+                if found:
+                    block = Block.of([Datapoint(one.t, msgspec.Raw(one.d), one.o) for one in found])
+                    if not await self._give(Batch(self.path, block, -1, "", found)):
+                        return
+                    self.last = found[-1].id
+            if not found and known == self.known:
                 self.last = max(self.last, known)  # of what was published, the rest has been seen to meanwhile
                 self.live = True
                 return
 
     def _waiting(self) -> list[Downlink]:
         return self.hub.store.open_downlinks(self.key[0], after=self.last, limit=DOWNLINKS_AT_ONCE)
+
+
+def _prepare(batch: Batch, script: Script) -> None:
+    """Run *script*, so that the result is there when it is asked for."""
+    with contextlib.suppress(ScriptError):
+        batch.through(script)
 
 
 def _current_task() -> asyncio.Task[Any] | None:

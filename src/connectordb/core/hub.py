@@ -11,11 +11,14 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ..block import Block
+from ..errors import ScriptError, StoreError
 from ..store.base import Cursor, Downlink, Store, Substream
 from .cursors import EphemeralCursor, format_cursor
 from .directory import Directory, Target
+from .scripts import transformed_whole
 
 if TYPE_CHECKING:
+    from ..pipescript import Script
     from .feed import Feed
     from .subscription import Subscriber, Subscription
 
@@ -23,7 +26,9 @@ __all__ = ["Batch", "Hub", "Key", "Notice", "Outlet", "Publication", "stream_pat
 
 FLUSH_S = 0.005
 """After so long the hub lets others have the event loop before it goes on publishing."""
-BACKLOG_MAX = 1_000
+BUSY = 100
+"""If so many publications wait, who publishes to an ephemeral stream is answered later."""
+BACKLOG_MAX = 5_000
 """If so many publications wait, those who follow the stream get the next ones from the store instead."""
 SWEEP_S = 0.02
 """Pause between two looks at all subscriptions, while things keep changing."""
@@ -44,7 +49,7 @@ class Batch:
         forms: The batch as encoded by outlets, by whatever key they like: each form is made once for all subscribers.
     """
 
-    __slots__ = ("block", "cursor", "downlinks", "forms", "index", "path")
+    __slots__ = ("block", "cursor", "downlinks", "forms", "index", "path", "results")
 
     def __init__(self, path: str, block: Block, index: int, cursor: str, downlinks: Sequence[Downlink] = ()) -> None:
         self.path = path
@@ -53,6 +58,27 @@ class Batch:
         self.cursor = cursor
         self.downlinks = downlinks
         self.forms: dict[Any, Any] = {}
+        self.results: dict[Script, Batch | ScriptError | None] | None = None
+
+    def through(self, script: Script) -> Batch | None:
+        """Return what *script* makes of this batch as its whole input; ``None``: nothing. Worked out once for all.
+
+        Raises:
+            ScriptError: it fails on a datapoint.
+        """
+        if self.results is None:
+            self.results = {}
+        if script not in self.results:
+            try:
+                block = transformed_whole(self.block, script)
+                made = None if block is None else Batch(self.path, block, self.index, self.cursor)
+                self.results[script] = made
+            except ScriptError as e:
+                self.results[script] = e
+        result = self.results[script]
+        if isinstance(result, ScriptError):
+            raise result
+        return result
 
 
 class Notice(NamedTuple):
@@ -61,7 +87,8 @@ class Notice(NamedTuple):
     Attributes:
         kind: ``lag``: it is too slow, and *n* datapoints behind; they follow. ``missed``: *n* datapoints (``None``:
             nobody knows how many) of an ephemeral stream were not delivered. ``reset``: its cursor does not belong to
-            the stream as it is now. ``ended``: nothing more comes, because of *error*.
+            the stream as it is now. ``failed``: the script has failed, as *error* says, on an insert, of which nothing
+            comes. ``ended``: nothing more comes, because of *error*.
         path: Of the stream, as in `Batch`.
     """
 
@@ -93,7 +120,7 @@ class Publication(NamedTuple):
     Attributes:
         before, end: How many datapoints had arrived before it, and with it.
         position: Of who has seen it and all before.
-        committed: When the event loop learnt of the commit, as `time.perf_counter` counts.
+        committed: When that was, as `time.perf_counter` counts.
     """
 
     target: Target
@@ -115,6 +142,7 @@ class Hub:
         subscriptions: How many there are.
         behind: How many feeds are catching up from the store.
         delivered: Batches handed to outlets.
+        failed: Feeds that ended because of a fault of ours.
         missed: Datapoints of ephemeral streams for which an outlet had no room.
         observe: Is told for each publication how long it took from the commit to the last outlet, in seconds.
     """
@@ -127,6 +155,7 @@ class Hub:
         self.subscriptions = 0
         self.behind = 0
         self.delivered = 0
+        self.failed = 0
         self.missed = 0
         self.observe: Callable[[float], None] | None = None
         self.subscribers: dict[Subscriber, None] = {}
@@ -135,6 +164,7 @@ class Hub:
         self._patterns: dict[tuple[str, int], dict[Subscription, None]] = {}
         self._ephemeral: dict[Key, int] = {}
         self._backlog: deque[Publication] = deque()
+        self._waiting: deque[Callable[[], None]] = deque()
         self._flushing = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sweeping = False
@@ -148,12 +178,14 @@ class Hub:
         index: int = -1,
         before: int = 0,
         downlinks: Sequence[Downlink] = (),
+        committed: float | None = None,
     ) -> None:
         """Hand *block*, which has been committed, to all who follow, a moment later: after it was acknowledged.
 
         Args:
             index: Index of its first datapoint.
             before: How many datapoints had arrived before. For an ephemeral stream it is counted here.
+            committed: When that was, as `time.perf_counter` counts; ``None``: now.
         """
         stream_id = target.stream.id
         key = (stream_id, substream)
@@ -166,7 +198,9 @@ class Hub:
         if key not in self._feeds and not self._patterns:
             return
         batch = Batch(stream_path(target, substream), block, index, format_cursor(stream_id, cursor), downlinks)
-        publication = Publication(target, substream, before, before + block.n, position, batch, perf_counter())
+        publication = Publication(
+            target, substream, before, before + block.n, position, batch, committed or perf_counter()
+        )
         if len(self._backlog) >= BACKLOG_MAX:
             self._skip(publication)
             return
@@ -176,6 +210,22 @@ class Hub:
             # Two turns of the loop: in the first, those who wait for the commit are told of it.
             loop = asyncio.get_running_loop()
             loop.call_soon(loop.call_soon, self._flush)
+
+    @property
+    def lag(self) -> int:
+        """How many datapoints feeds are known to be behind, together."""
+        return sum(feed.lag for feeds in self._feeds.values() for feed in feeds)
+
+    def when_free(self, then: Callable[[], None]) -> None:
+        """Call *then* when there is room for more publications: at once, or when those that wait have been handed out.
+
+        So who publishes to an ephemeral stream, where nothing waits for the disk, is not quicker than its followers
+        can be told.
+        """
+        if len(self._backlog) < BUSY:
+            then()
+        else:
+            self._waiting.append(then)
 
     def ephemeral_count(self, key: Key) -> int:
         """Return how many datapoints of an ephemeral stream have come by since the server started."""
@@ -251,6 +301,8 @@ class Hub:
                 asyncio.get_running_loop().call_soon(self._flush)
                 return
         self._flushing = False
+        while self._waiting and len(self._backlog) < BUSY:
+            self._waiting.popleft()()
 
     def _hand_out(self, publication: Publication) -> None:
         self._admit(publication)
@@ -286,7 +338,10 @@ class Hub:
                 self._swept = self.directory.generation
                 looked = 0
                 for subscriber in list(self.subscribers):
-                    subscriber.check()
+                    try:
+                        subscriber.check()
+                    except StoreError:
+                        self._swept = -1  # looked at again; until then nothing is delivered without a look
                     looked += 1 + len(subscriber.subscriptions)
                     if looked >= SWEEP_STEP:
                         looked = 0

@@ -15,7 +15,6 @@ from ..errors import (
     RequestError,
     StoreError,
     Unauthenticated,
-    Unsupported,
 )
 from ..paths import check_name, parse_stream_path
 from ..store.base import Cursor, Device, Substream, User
@@ -24,6 +23,7 @@ from .cursors import EphemeralCursor, parse_cursor
 from .directory import Target
 from .feed import DownlinkFeed, EphemeralFeed, Feed, StoredFeed
 from .hub import Hub, Key, Notice, Outlet
+from .scripts import script_of
 
 if TYPE_CHECKING:
     from .live import LiveRules
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 __all__ = ["Start", "Subscriber", "Subscription"]
 
 ANY = "*"
+LOOKED_AT_ONCE = 200
+"""So many streams of a pattern are looked at before others have the event loop."""
+
+Path = tuple[str, str, str]
 
 
 class Start(NamedTuple):
@@ -62,6 +66,8 @@ class Subscriber:
         outlet: Where to deliver.
         subscriptions: By what was asked for, and the transform.
         closed: Nothing is delivered any more.
+        generation: Of the directory, when it was last looked who the actor is.
+        turn: Held by the feed that reads from the store; the others of the connection wait for it.
     """
 
     def __init__(self, rules: LiveRules, actor: Actor, login: str, outlet: Outlet) -> None:
@@ -70,8 +76,10 @@ class Subscriber:
         self.outlet = outlet
         self.subscriptions: dict[tuple[str, str], Subscription] = {}
         self.closed = False
+        self.generation = -1  # what was found while logging in may be old by now
+        self.turn = asyncio.Lock()
         self._login = login
-        self._generation = rules.directory.generation
+        self._error: Exception = Closed("this connection is closed")
         rules.hub.connected(self)
 
     async def subscribe(
@@ -90,26 +98,27 @@ class Subscriber:
             What the subscriber is to be told: its ``cursor``, or for a pattern its ``cursors``.
 
         Raises:
-            NotFound (status 403), PermissionDenied, Invalid, InvalidRange, Unsupported, LimitReached, StoreError.
+            NotFound (status 403), PermissionDenied, Invalid, InvalidRange, ScriptError, LimitReached, StoreError.
         """
-        if self.closed:
-            raise Closed("this connection is closed")
+        if not self.check():
+            raise self._error
         start = Start() if start is None else start
-        if transform:
-            raise Unsupported("this server does not run transforms")
         if start.given > 1:
             raise InvalidRange("a subscription begins at a cursor, at a time or at an index: give one of them")
         subscription = Subscription(self, arg, transform, requests, tag)
+        self.rules.hub.subscriptions += 1
+        try:
+            answer = await subscription.begin(start)
+            if self.closed:
+                raise self._error
+        except BaseException:
+            subscription.close()
+            raise
         previous = self.subscriptions.pop((arg, transform), None)
         if previous is not None:
             previous.close()
         self.subscriptions[arg, transform] = subscription
-        self.rules.hub.subscriptions += 1
-        try:
-            return await subscription.begin(start)
-        except BaseException:
-            self.drop(subscription)
-            raise
+        return answer
 
     def unsubscribe(self, arg: str, transform: str = "") -> bool:
         """End a subscription. Returns whether there was one."""
@@ -139,21 +148,24 @@ class Subscriber:
             self.rules.hub.disconnected(self)
 
     def check(self) -> bool:
-        """Look, if anything has changed, whether the connection and all its subscriptions are still allowed."""
+        """Look, if anything has changed, whether the connection and all its subscriptions are still allowed.
+
+        Raises:
+            StoreError: it cannot be told now.
+        """
         if self.closed:
             return False
         generation = self.rules.directory.generation
-        if generation == self._generation:
+        if generation == self.generation:
             return True
         try:
             self.actor = self.rules.identity.refresh(self.actor, self._login)
         except Unauthenticated as e:
+            self._error = e
             self.close()
             self.outlet.end(e)
             return False
-        except StoreError:
-            return False  # looked at again before anything is delivered
-        self._generation = generation
+        self.generation = generation
         for subscription in list(self.subscriptions.values()):
             subscription.check()
         return not self.closed
@@ -168,6 +180,7 @@ class Subscription:
         pattern: It may cover several streams.
         requests: It is that of a device which carries out what it is asked.
         tag: Belongs to the outlet.
+        script: What each insert goes through; ``None``: nothing.
         feeds: One for each stream.
     """
 
@@ -179,9 +192,12 @@ class Subscription:
         self.pattern = arg.endswith(ANY)
         self.requests = requests
         self.tag = tag
+        self.script = script_of(transform) if transform and not requests else None
         self.feeds: dict[Key, Feed] = {}
         self._place: tuple[str, int] | None = None
         self._refused: dict[Key, int] = {}
+        self._noted: dict[Key, tuple[Path, int]] = {}
+        self._beginning = False
         self._closed = False
 
     @property
@@ -216,8 +232,6 @@ class Subscription:
         except RequestError as e:
             self.tell(Notice("ended", self.arg, error=e))
             self.subscriber.drop(self)
-        except StoreError:
-            pass  # looked at again with the next change, and each feed before it delivers anything
 
     def find(self, path: str, key: Key) -> Target:
         """Return the stream of a feed, after looking whether it may still be read.
@@ -240,17 +254,30 @@ class Subscription:
             before: How many datapoints it had before what is about to be published.
         """
         key = (target.stream.id, Substream.MAIN)
-        generation = self.hub.directory.generation
-        if key in self.feeds or self._refused.get(key) == generation or not self.subscriber.check():
+        if key in self.feeds or self._closed:
             return
         path = (target.user.name, target.device.name, target.stream.name)
+        if self._beginning:
+            self._noted.setdefault(key, (path, before))
+        elif self._refused.get(key) != self.hub.directory.generation:
+            self._admit(key, path, before)
+
+    def _admit(self, key: Key, path: Path, before: int) -> None:
+        _, before = self._noted.pop(key, (path, before))
+        generation = self.hub.directory.generation
         try:
-            self.subscriber.rules.find_followed(self.subscriber.actor, path, downlink=False)
-        except (RequestError, StoreError):
+            if not self.subscriber.check():
+                return
+            target, _ = self.subscriber.rules.find_followed(self.subscriber.actor, path, downlink=False)
+        except RequestError:
             self._refused[key] = generation
             return
+        except StoreError:
+            self._noted[key] = (path, before)  # asked again with the next publication
+            return
         self._refused.pop(key, None)
-        self._feed(target, Substream.MAIN, Cursor.behind(before))
+        if target.stream.id == key[0]:
+            self._feed(target, Substream.MAIN, Cursor.behind(before), before)
 
     def tell(self, notice: Notice) -> None:
         """Pass *notice* to the outlet."""
@@ -295,40 +322,54 @@ class Subscription:
         if self.requests:
             raise Invalid("requests are those of one downlink")
         cursors = start.cursors
-        rules = self.subscriber.rules
         self._place, user, devices = self._find_place()
-        # From here on, streams that publish are admitted one by one; the others are gone through meanwhile.
+        # From here on, streams that publish are noted, while all are gone through.
+        self._beginning = True
         self.hub.add_pattern(self, self._place)
         store = self.hub.store
 
-        def find() -> list[Target]:
+        def find() -> list[tuple[int, Path]]:
             return [
-                Target(user, device, stream)
+                (stream.id, (user.name, device.name, stream.name))
                 for device in (store.devices(user.id) if devices is None else devices)
                 for stream in store.streams(device.id)
             ]
 
-        targets = await asyncio.get_running_loop().run_in_executor(self.hub.reading, find)
+        found = await asyncio.get_running_loop().run_in_executor(self.hub.reading, find)
         known_before = _known_before(cursors)
-        for target in targets:
-            key = (target.stream.id, Substream.MAIN)
-            if self._closed:
+        for n, (stream_id, path) in enumerate(found, 1):
+            if self._closed or not self.subscriber.check():
                 break
-            path = (target.user.name, target.device.name, target.stream.name)
-            try:
-                rules.find_followed(self.subscriber.actor, path, downlink=False)
-            except RequestError:
-                continue
-            if (given := (cursors or {}).get("/".join(path))) is not None:
-                self._refeed(key)
-                self._follow(target, Substream.MAIN, Start(cursor=given))
-            elif cursors is not None and target.stream.id > known_before:
-                self._refeed(key)
-                self._feed(target, Substream.MAIN, Cursor.behind(0))  # it was made since: all of it is new
-            elif key not in self.feeds:
-                self._follow(target, Substream.MAIN, Start() if cursors is not None else start)
-        newest = max([known_before, *(target.stream.id for target in targets)])
+            self._begin_one(stream_id, path, start, known_before)
+            if n % LOOKED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        self._beginning = False
+        for key, (path, before) in list(self._noted.items()):
+            if key not in self.feeds:
+                self._admit(key, path, before)
+        self._noted.clear()
+        newest = max([known_before, *(stream_id for stream_id, _ in found)])
         return {feed.path: feed.cursor for feed in self.feeds.values()} | {ANY: str(newest)}
+
+    def _begin_one(self, stream_id: int, path: Path, start: Start, known_before: int) -> None:
+        """Follow one stream of a pattern, if it may be read."""
+        try:
+            target, _ = self.subscriber.rules.find_followed(self.subscriber.actor, path, downlink=False)
+        except RequestError:
+            return
+        if target.stream.id != stream_id:  # made anew meanwhile: it is noted when it publishes
+            return
+        cursors = start.cursors
+        noted = self._noted.get((stream_id, Substream.MAIN))
+        given = (cursors or {}).get("/".join(path))
+        if given is not None:
+            self._follow(target, Substream.MAIN, Start(cursor=given))
+        elif cursors is not None and stream_id > known_before:
+            self._feed(target, Substream.MAIN, Cursor.behind(0), 0)  # it was made since: all of it is new
+        elif noted is not None and (cursors is not None or not start.given):
+            self._feed(target, Substream.MAIN, Cursor.behind(noted[1]), noted[1])
+        else:
+            self._follow(target, Substream.MAIN, Start() if cursors is not None else start)
 
     def _find_place(self) -> tuple[tuple[str, int], User, list[Device] | None]:
         """Return what a pattern covers: its place for the hub, the user, and the device unless it is all of them.
@@ -347,12 +388,6 @@ class Subscription:
         check_name(parts[1], "device name")
         user, device, _ = rules.find_device(actor, parts[0], parts[1], 403)
         return ("device", device.id), user, [device]
-
-    def _refeed(self, key: Key) -> None:
-        """Make room for a feed that begins earlier than the one by which the stream was admitted."""
-        feed = self.feeds.get(key)
-        if feed is not None:
-            feed.end()
 
     def _follow(self, target: Target, substream: Substream, start: Start) -> Feed:
         position: Cursor | None = None
@@ -374,14 +409,15 @@ class Subscription:
         feed = self._feed(target, substream, position)
         if reset:
             self._tell_soon(Notice("reset", feed.path))
-        elif isinstance(feed, EphemeralFeed) and isinstance(cursor, EphemeralCursor):
+        elif isinstance(feed, EphemeralFeed) and cursor is not None:
             asyncio.get_running_loop().call_soon(feed.resume, cursor)
         return feed
 
-    def _feed(self, target: Target, substream: Substream, position: Cursor | None) -> Feed:
+    def _feed(self, target: Target, substream: Substream, position: Cursor | None, count: int | None = None) -> Feed:
+        """Begin a feed: of a stored stream at *position*, of an ephemeral one behind *count* datapoints."""
         feed: Feed
         if target.stream.ephemeral:
-            feed = EphemeralFeed(self.hub, self, target, substream)
+            feed = EphemeralFeed(self.hub, self, target, substream, count)
         else:
             feed = StoredFeed(self.hub, self, target, substream, position)
         self.feeds[feed.key] = feed

@@ -31,6 +31,7 @@ __all__ = [
     "parse_stream",
 ]
 
+TICK_ROWS: Final = 1_000
 MERGE_MAX: Final = 10
 """Streams in one merge."""
 BACKTRACK: Final = 10
@@ -216,8 +217,13 @@ def open_merge(
     return batched(_merged(queries, lambda query: open_stream(query, source, settings)))
 
 
-def open_dataset(query: DatasetQuery, source: Source, settings: Settings | None = None) -> Iterator[Batch]:
+def open_dataset(
+    query: DatasetQuery, source: Source, settings: Settings | None = None, tick: Callable[[], object] | None = None
+) -> Iterator[Batch]:
     """Return the rows of a dataset.
+
+    Args:
+        tick: Called from time to time while rows are made, also when nothing is read and nothing comes out.
 
     Raises:
         Invalid: the query contradicts itself.
@@ -234,8 +240,15 @@ def open_dataset(query: DatasetQuery, source: Source, settings: Settings | None 
         if query.i1 or query.i2:
             raise InvalidRange("a dataset by time has no range by index", status=403)
         check_times(query.t1, query.t2, query.dt)
-        rows = times(query.t1, query.t2, query.dt)
+        rows = _ticking(times(query.t1, query.t2, query.dt), tick)
     return batched(dataset(rows, columns, post))
+
+
+def _ticking(rows: Iterable[float], tick: Callable[[], object] | None) -> Iterator[float]:
+    for n, row in enumerate(rows):
+        if tick is not None and n % TICK_ROWS == 0:
+            tick()
+        yield row
 
 
 def _transformed(script: Script | None, limit: int, batches: Iterable[Batch]) -> Iterator[Batch]:

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
 from typing import cast
 
 from ..block import Block
 from ..core import UploadRequest
 from ..core.data import Asked
-from ..errors import Invalid, InvalidRange, Unsupported
+from ..errors import Invalid, InvalidRange
 from ..store.base import Mode
 from ..wire import decode_points
 from .params import flag, index, parse_range, seconds
-from .reply import JSON, Reply, json_reply, text_reply
+from .ranges import range_reply
+from .reply import Reply, json_reply, text_reply
 from .request import JSON_ERRORS, Request, json_error
 from .state import State
 from .uploads import check_key, insert_digest, key_upload
 
 __all__ = ["insert", "read"]
-
-WHOLE_BYTES_MAX = 256 * 1024
-"""A range up to about this size is sent in one piece, so that its length is known."""
-CHUNK_BYTES = 64 * 1024
-"""Small blocks are put together to chunks of about this size."""
 
 _MODES = {"POST": Mode.ORDERED, "PUT": Mode.RESTAMP, "PATCH": Mode.MERGE}
 _UPLOAD_PARAMS = ("source", "first", "last")
@@ -74,40 +69,11 @@ async def read(state: State, request: Request) -> Reply:
             return json_reply(state.core.time_index(request.actor, path, t, downlink=downlink))
         case other:
             raise Invalid(f"unknown query q={other[:40]!a}: datapoints know q=length and q=time2index")
-    if params.get("transform"):
-        raise Unsupported("this server does not run transforms")
     if "t" in params:
         raise Invalid("the parameter 't' belongs to q=time2index; a range by time has t1 and t2")
-    blocks = state.core.read(request.actor, path, parse_range(params), downlink=downlink)
-    return await _range_reply(state, cast("AsyncGenerator[Block, None]", blocks))
-
-
-async def _range_reply(state: State, blocks: AsyncGenerator[Block, None]) -> Reply:
-    """Read the beginning, so that what can be wrong is known before the status is sent; then the rest as it goes."""
-    parts: list[bytes] = []
-    size = 0
-    async for block in blocks:
-        parts.append(block.json)
-        size += len(parts[-1])
-        state.metrics.points_read += block.n
-        if size >= WHOLE_BYTES_MAX:
-            return Reply(200, b"", JSON, chunks=_chunks(state, parts, blocks))
-    return Reply(200, b"[" + b",".join(parts) + b"]", JSON)
-
-
-async def _chunks(state: State, begun: list[bytes], blocks: AsyncGenerator[Block, None]) -> AsyncGenerator[bytes, None]:
-    async with aclosing(blocks):
-        yield b"[" + b",".join(begun)
-        parts = [b""]
-        size = 0
-        async for block in blocks:
-            parts.append(block.json)
-            size += len(parts[-1])
-            state.metrics.points_read += block.n
-            if size >= CHUNK_BYTES:
-                yield b",".join(parts)
-                parts, size = [b""], 0
-        yield b",".join(parts) + b"]"
+    transform = params.get("transform", "")
+    blocks = state.core.read(request.actor, path, parse_range(params), downlink=downlink, transform=transform)
+    return await range_reply(state, cast("AsyncGenerator[Block, None]", blocks))
 
 
 def _upload(request: Request, mode: Mode, body: bytes, key_lifetime_s: float) -> UploadRequest | None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Coroutine
-from typing import Any, TypeVar
 
 import msgspec
 
@@ -14,13 +11,11 @@ from ..errors import Invalid, InvalidRange
 from ..store.base import Mode
 from .params import index, seconds
 from .reply import Reply, json_reply
-from .request import JSON_ERRORS, ClientGone, Request, json_error
+from .request import JSON_ERRORS, Request, json_error
 from .state import State
 from .uploads import key_upload
 
 __all__ = ["LIST_MAX", "change_downlink", "list_downlinks", "read_downlink", "send_downlink"]
-
-T = TypeVar("T")
 
 LIST_DEFAULT = 100
 LIST_MAX = 1000
@@ -72,7 +67,7 @@ async def read_downlink(state: State, request: Request) -> Reply:
     wait_s = _wait_s(request)
     if not wait_s:
         return json_reply(await state.core.read_downlink(request.actor, path, downlink_id))
-    return json_reply(await _unless_gone(request, state.core.wait_downlink(request.actor, path, downlink_id, wait_s)))
+    return json_reply(await request.unless_gone(state.core.wait_downlink(request.actor, path, downlink_id, wait_s)))
 
 
 async def change_downlink(state: State, request: Request) -> Reply:
@@ -99,17 +94,3 @@ def _target(request: Request) -> tuple[tuple[str, str, str], int]:
             f"a downlink is named by a whole number, as the answer to its sender tells it; not by {text[:40]!a}"
         )
     return (user, device, stream), int(text)
-
-
-async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Return what *work* returns, or give it up and raise `ClientGone` when the client closes the connection."""
-    working = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(request.disconnected())
-    try:
-        await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientGone
-        return working.result()
-    finally:
-        working.cancel()
-        gone.cancel()

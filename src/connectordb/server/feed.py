@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from xml.etree import ElementTree
 
 from ..datapoint import Datapoint
-from ..errors import Unsupported
 from ..query import Range
 from .reply import Reply, encode_json
 from .request import Request
@@ -27,15 +26,14 @@ _NOT_XML = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 0xFFFE, 0xFFFF, *ra
 
 async def read_feed(state: State, request: Request) -> Reply:
     """The newest datapoints of a stream, oldest first, one entry each."""
-    if request.params.get("transform"):
-        raise Unsupported("this server does not run transforms")
     user, device, name = request.args
     stream = name.removesuffix(_SUFFIX)
     path = (user, device, stream)
     core = state.core
     length = core.length(request.actor, path)
     first = max(0, length - ENTRIES_MAX)
-    points = [p async for block in core.read(request.actor, path, Range(i1=first, i2=length)) for p in block.points]
+    blocks = core.read(request.actor, path, Range(i1=first, i2=length), transform=request.params.get("transform", ""))
+    points = [point async for block in blocks for point in block.points]
     state.metrics.points_read += len(points)
     return Reply(200, _render(request.base_url, path, first, points), CONTENT_TYPE)
 

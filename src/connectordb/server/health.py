@@ -6,7 +6,7 @@ import asyncio
 import time
 from importlib.resources import files
 
-from ..errors import ConnectorDBError, NotFound, PermissionDenied, Unavailable, Unsupported
+from ..errors import ConnectorDBError, NotFound, PermissionDenied, Unavailable
 from .openapi import describe
 from .reply import JSON, Reply, json_reply, text_reply
 from .request import Request
@@ -14,13 +14,13 @@ from .state import State
 
 __all__ = [
     "alive",
+    "interpolators",
     "metrics",
     "openapi",
     "ready",
-    "script_functions",
     "static",
     "to_docs",
-    "unsupported",
+    "transforms",
     "version",
 ]
 
@@ -79,14 +79,18 @@ async def version(state: State, request: Request) -> Reply:
     return text_reply(state.version)
 
 
-async def script_functions(state: State, request: Request) -> Reply:
-    """The transforms, or the interpolators, that the server knows: none. Clients ask for them at the outset."""
-    return json_reply({})
+async def transforms(state: State, request: Request) -> Reply:
+    """The transforms of PipeScript, by name."""
+    from ..pipescript import meta_transforms  # not needed by most
+
+    return json_reply(meta_transforms())
 
 
-async def unsupported(state: State, request: Request) -> Reply:
-    """What has its place in the protocol, and is not there yet."""
-    raise Unsupported(f"this server does not do {request.scope['path']}")
+async def interpolators(state: State, request: Request) -> Reply:
+    """The interpolators of datasets, by name."""
+    from ..pipescript import meta_interpolators
+
+    return json_reply(meta_interpolators())
 
 
 async def openapi(state: State, request: Request) -> Reply:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from ..core.subscription import Start
 from ..errors import Closed, Invalid, RequestError, ServerError
 from ..paths import parse_stream_path
-from .messages import notice_fields
+from .messages import FAILED, notice_fields
 from .params import flag, index, moment
 from .reply import Reply, encode_json
-from .request import Request
+from .request import LIVE, Request
 from .state import State
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ async def follow(state: State, request: Request) -> Reply:
     if last:  # a browser that comes back asks for the same address again, and wants to go on
         start = Start(cursor=last.decode("latin-1"))
     state.check_live_limit()
+    request.scope[LIVE] = True
     stream = EventStream(state)
     try:
         await stream.begin(request, path, params.get("transform", ""), start)
@@ -135,7 +136,7 @@ class EventStream(AsyncGenerator[bytes, None]):
         if self._finished:
             return
         if not isinstance(error, RequestError | ServerError):
-            error = ServerError(str(error))
+            error = ServerError(FAILED)
         self._tell("ended", {"code": error.status, "msg": error.msg, "error": error.type})
         self.finish()
 

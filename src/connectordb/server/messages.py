@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from ..core.hub import Batch, Notice
     from ..store.base import Downlink
 
-__all__ = ["Form", "Pack", "done", "failed", "form_of", "notice_fields"]
+__all__ = ["FAILED", "Form", "Pack", "done", "failed", "form_of", "notice_fields"]
+
+FAILED = "the server failed; its log tells more"
+"""What is told of errors whose text is not for everybody."""
+KEPT_LENGTH_MAX = 512
+"""Longer patterns and scripts are not remembered."""
 
 Pack = Callable[[bytes], bytes]
 """Makes of a message what is sent."""
@@ -79,10 +84,14 @@ class Form:
         return names
 
 
-@lru_cache(maxsize=1024)
 def form_of(pack: Pack, modern: bool, pattern: str, transform: str, requests: bool) -> Form:
     """Return the form; see `Form`. One object for all who have it, as batches are looked up by it for each of them."""
-    return Form(pack, modern, pattern, transform, requests)
+    if len(pattern) + len(transform) > KEPT_LENGTH_MAX:
+        return Form(pack, modern, pattern, transform, requests)
+    return _form(pack, modern, pattern, transform, requests)
+
+
+_form = lru_cache(maxsize=1024)(Form)
 
 
 def notice_fields(notice: Notice) -> dict[str, Any]:
@@ -91,7 +100,7 @@ def notice_fields(notice: Notice) -> dict[str, Any]:
     if notice.kind in ("lag", "missed"):
         fields["n"] = notice.n
     if notice.error is not None:
-        error = notice.error if isinstance(notice.error, RequestError | ServerError) else ServerError(str(notice.error))
+        error = notice.error if isinstance(notice.error, RequestError | ServerError) else ServerError(FAILED)
         fields |= {"code": error.status, "msg": error.msg, "error": error.type}
     return fields
 

@@ -128,6 +128,9 @@ class Metrics:
             value=hub.behind,
         )
         yield GaugeMetricFamily(
+            "connectordb_lag_points", "Datapoints that those are known to be behind, together", value=hub.lag
+        )
+        yield GaugeMetricFamily(
             "connectordb_queue_bytes", "Bytes that wait to be sent on websockets and event streams", value=waiting
         )
         yield CounterMetricFamily("connectordb_deliveries", "Inserts handed to subscribers", value=hub.delivered)
@@ -138,8 +141,8 @@ class Metrics:
         )
         yield CounterMetricFamily(
             "connectordb_drops",
-            "Datapoints of stored streams that were not delivered: always 0, as subscribers who are slow catch up",
-            value=0,
+            "Subscriptions that ended because the server failed to deliver: 0, as who is slow catches up",
+            value=hub.failed,
         )
         delivery = HistogramMetricFamily(
             "connectordb_delivery_seconds", "Time from a commit until it was handed to all subscribers"

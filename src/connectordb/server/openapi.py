@@ -40,7 +40,7 @@ _IDENTITY_ERRORS = (401, 429)
 _VARIABLE = re.compile(r"{(\w+)}")
 _READ_ONLY = frozenset({"name", "devices", "streams"})
 """What cannot be changed once a thing exists, or has calls of its own."""
-_TAGS = ("Datapoints", "Downlinks", "Streams", "Devices", "Users", "Session", "Server")
+_TAGS = ("Datapoints", "Queries", "Downlinks", "Streams", "Devices", "Users", "Session", "Server")
 """In the order of the documentation: what is looked for most comes first."""
 _EXAMPLES = {"user": "alice", "device": "phone", "stream": "steps", "feed": "steps", "downlink": 41}
 
@@ -55,7 +55,8 @@ difference, and HEAD is understood wherever GET is.
 What is written can be followed as it comes: by server-sent events (`live`), or on the websocket `/api/v1/websocket`,
 which also takes inserts.
 
-Transforms, `query/merge` and `query/dataset` of ConnectorDB 0.3 are answered with 501 by this version.
+Transforms, in queries and wherever datapoints are read, are written in PipeScript: `if $ > 5 | count`. What there is
+to write them with, `meta/transforms` tells.
 """
 
 

@@ -15,10 +15,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from ..errors import Invalid, RequestError
 from .app import LINGER_BYTES, LINGER_S
 from .reply import error_reply
-from .request import Request, new_ref
+from .request import LIVE, Request, new_ref
 from .session import Session
 from .state import State
-from .websocket import PATH, UPGRADE, Handshake, Upgrade, WebSocketProtocol
+from .websocket import CLOSE_S, PATH, UPGRADE, Handshake, Upgrade, WebSocketProtocol
 
 __all__ = ["HttpProtocol"]
 
@@ -82,6 +82,13 @@ class HttpProtocol(HttpToolsProtocol):
                 self._head_timer = None
         elif self._head_timer is None:
             self._head_timer = self.loop.call_later(HEAD_S, self._head_late)
+
+    def shutdown(self) -> None:
+        """Close when the answer that is being sent has ended; one without an end has been told to do so."""
+        super().shutdown()
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete and cycle.scope.get(LIVE):
+            self.loop.call_later(CLOSE_S, self.transport.abort)  # a client that reads nothing
 
     def on_headers_complete(self) -> None:
         """Begin to answer, unless the client asks for another protocol: see `_parse`."""

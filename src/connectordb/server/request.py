@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import uuid
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,12 +17,14 @@ from .asgi import Receive, Scope
 if TYPE_CHECKING:
     from ..core import Actor
 
-__all__ = ["JSON_ERRORS", "ClientGone", "Request", "asked_for", "json_error", "new_ref"]
+__all__ = ["JSON_ERRORS", "LIVE", "ClientGone", "Request", "asked_for", "json_error", "new_ref"]
 
 T = TypeVar("T")
 
 JSON_ERRORS = (msgspec.MsgspecError, UnicodeError, RecursionError)
 """All that decoding of JSON may raise."""
+LIVE = "connectordb.live"
+"""In the scope of a request whose answer has no end of its own."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 BODY_PAUSE_S = 60.0
 """How long a client may pause in the middle of a body."""
@@ -163,6 +165,23 @@ class Request:
         message = await self.receive()
         while message["type"] != "http.disconnect":
             message = await self.receive()
+
+    async def unless_gone(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what *work* returns; the body has to be read by then.
+
+        Raises:
+            ClientGone: the client has closed the connection before that; *work* is given up.
+        """
+        working = asyncio.ensure_future(work)
+        gone = asyncio.ensure_future(self.disconnected())
+        try:
+            await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                raise ClientGone
+            return working.result()
+        finally:
+            working.cancel()
+            gone.cancel()
 
     def _too_large(self) -> TooLarge:
         return TooLarge(

@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import wire
 from ..datapoint import Datapoint
-from . import auth, data, downlinks, feed, health, live, metadata, websocket
+from . import auth, data, downlinks, feed, health, live, metadata, queries, websocket
 from .routing import Answer, Body, Handler, Param, Route
 
 __all__ = ["ROUTES"]
@@ -35,7 +35,9 @@ def _text_answer(description: str, schema: dict[str, Any] | None = None) -> Answ
 _OK = _text_answer("`ok`", {"type": "string", "const": "ok"})
 
 _DOWNLINK = Param("downlink", _FLAG, "Mean the substream of requests to the owner of the stream.")
-_TRANSFORM = Param("transform", {"type": "string"}, "A PipeScript: not supported by this server.", described=False)
+_TRANSFORM = Param(
+    "transform", {"type": "string"}, "A PipeScript to run over the datapoints; a limit counts what comes out."
+)
 _KEY = Param(
     "Idempotency-Key",
     {"type": "string", "minLength": 1, "maxLength": wire.SOURCE_LENGTH_MAX, "pattern": "^[!-~]+$"},
@@ -84,6 +86,8 @@ _INSERT_PARAMS = (
     Param("last", {**_INT64, "minimum": 1}, "Number of the last datapoint of the upload."),
     _KEY._replace(description=f"{_KEY.description} Has no effect beside `source`."),
 )
+_CUT_OFF = "A long answer comes in chunks; one that is cut off without its end is not complete."
+_POINTS_ANSWER = Answer("Datapoints, oldest first", {_JSON: {"type": "array", "items": Datapoint}})
 _POINTS = Body(
     {"anyOf": [{"type": "array", "items": Datapoint}, {"type": "null"}]},
     "An array of datapoints. Without `t`, or with 0, a datapoint gets the server's time. `o` is set by the server.",
@@ -275,6 +279,43 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         method="POST",
+        path=f"{API}/query/merge",
+        handler=queries.merge,
+        tag="Queries",
+        summary="Several streams in order of time",
+        description=(
+            "Each with a range and a transform of its own. Of equal time stamps, the stream that stands first comes "
+            "first. " + _CUT_OFF
+        ),
+        body=Body(queries.MERGE_SCHEMA, "", [{"stream": "alice/phone/steps", "t1": 1500000000, "transform": "$ * 2"}]),
+        answer=_POINTS_ANSWER,
+        errors=_WRITE_ERRORS,
+    ),
+    Route(
+        method="POST",
+        path=f"{API}/query/dataset",
+        handler=queries.dataset,
+        tag="Queries",
+        summary="A table from several streams",
+        description=(
+            "Each row is a datapoint with an object of the columns. There is a row for each datapoint of `stream` (or "
+            "of `merge`), or for each step of `dt` seconds from `t1` on. A column that has no range of its own begins "
+            "ten datapoints before `t1`. " + _CUT_OFF
+        ),
+        body=Body(
+            queries.DATASET_SCHEMA,
+            "",
+            {
+                "stream": "alice/phone/mood",
+                "t1": 1500000000,
+                "dataset": {"steps": {"stream": "alice/phone/steps", "interpolator": "sum"}},
+            },
+        ),
+        answer=_POINTS_ANSWER,
+        errors=_WRITE_ERRORS,
+    ),
+    Route(
+        method="POST",
         path=_DOWNLINKS,
         handler=downlinks.send_downlink,
         tag="Downlinks",
@@ -389,31 +430,15 @@ ROUTES: tuple[Route, ...] = (
     *(
         _plain(
             f"{API}/meta/{what}",
-            health.script_functions,
+            handler,
             summary,
-            Answer("By name; empty, as this server does not run PipeScript", {_JSON: {"type": "object"}}),
+            Answer("What each does, with its arguments and examples, by name", {_JSON: {"type": "object"}}),
             tag="Server",
             public=True,
         )
-        for what, summary in (
-            ("transforms", "The transforms of PipeScript"),
-            ("interpolators", "The interpolators of datasets"),
-        )
-    ),
-    *(
-        Route(
-            method=method,
-            path=f"{API}/{path}",
-            handler=health.unsupported,
-            tag="Server",
-            summary=summary,
-            answer=Answer("501", {}),
-            public=True,
-            described=False,
-        )
-        for method, path, summary in (
-            ("POST", "query/merge", "Several streams in order of time"),
-            ("POST", "query/dataset", "A table from several streams"),
+        for what, handler, summary in (
+            ("transforms", health.transforms, "The transforms of PipeScript"),
+            ("interpolators", health.interpolators, "The interpolators of datasets"),
         )
     ),
     _plain(

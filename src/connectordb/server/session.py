@@ -28,7 +28,7 @@ from .commands import (
     decode,
 )
 from .complaints import Complaints
-from .messages import Form, Pack, done, failed, form_of
+from .messages import FAILED, Form, Pack, done, failed, form_of
 from .request import JSON_ERRORS, json_error, new_ref
 from .state import RESTART, SHUTTING_DOWN, State
 from .uploads import key_upload
@@ -294,7 +294,7 @@ class Session:
         if isinstance(error, Unavailable):
             self.fail(RESTART, error.msg)
         else:
-            self.fail(FORBIDDEN, error.msg if isinstance(error, RequestError | ServerError) else str(error))
+            self.fail(FORBIDDEN, error.msg if isinstance(error, RequestError | ServerError) else FAILED)
 
     # Commands
 
@@ -405,6 +405,9 @@ class Session:
     def _insert(self, command: Insert, size: int) -> None:
         try:
             user, device, stream, downlink = _stream_path(command.arg)
+            if not self.subscriber.check():  # what it logged in with is not valid any more: it is closed
+                self._finished(size)
+                return
             actor = self.subscriber.actor
             if command.id is None and self._has_downlinks and actor.path != f"{user}/{device}":
                 self._guard(f"{user}/{device}/{stream}")

@@ -57,7 +57,12 @@ class State:
         self.write_failed = 0.0
 
     def check_live_limit(self) -> None:
-        """Raise `Unavailable` if there are as many websockets and event streams as there may be."""
+        """Raise `Unavailable` if no more websockets and event streams may be opened.
+
+        The server may have begun to stop while it was found out who asks.
+        """
+        if self.draining:
+            raise Unavailable(SHUTTING_DOWN)
         limit = self.core.settings.live.connections_max
         if len(self.sessions) + len(self.streams) >= limit:
             raise Unavailable(f"{limit} live connections are open already, which is the most that there may be")

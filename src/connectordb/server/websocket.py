@@ -138,6 +138,7 @@ class WebSocketProtocol(asyncio.Protocol):
         "_session",
         "_transport",
         "_unconfirmed",
+        "_unsent",
         "_waiting",
         "_waiting_size",
         "full",
@@ -176,6 +177,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._partial: bytearray | None = None
         self._unconfirmed: dict[int, Callable[[], None]] | None = None
         self._pinged = 0
+        self._unsent = 0
         self._held = False
         self._read_paused = False
         self._close_timer: asyncio.TimerHandle | None = None
@@ -334,15 +336,18 @@ class WebSocketProtocol(asyncio.Protocol):
     def ping(self) -> None:
         """Ask for a sign of life."""
         if self._protocol.state is Phase.OPEN:
-            if self._read_paused:
-                self.heard = True  # how could it be heard?
+            self._unsent = self._transport.get_write_buffer_size()
             self._protocol.send_ping(b"")
             self._write_protocol()
 
     def silent(self) -> None:
         """None has come: the client, or the way to it, is gone."""
         if self._read_paused:
-            self._pings.add(self)
+            # Nothing is read from it, so it cannot be heard. As long as it reads something, it is there.
+            if self._transport.get_write_buffer_size() < self._unsent:
+                self._pings.add(self)
+            else:
+                self._transport.abort()
             return
         self._session.fail(SILENT, "no answer to a ping")
 

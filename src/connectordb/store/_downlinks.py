@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from functools import cache
 from hashlib import blake2b
 from itertools import chain
@@ -12,6 +13,7 @@ import apsw
 import msgspec
 
 from ._connection import query
+from ._data import PAGE_BYTES_MAX
 from .base import Downlink, DownlinkState
 
 __all__ = ["add", "change", "find", "find_equal", "newest", "oldest_open", "settle", "supersede"]
@@ -67,8 +69,15 @@ def newest(
 
 def oldest_open(connection: apsw.Connection, stream_id: int, after: int, now: float, limit: int) -> list[Downlink]:
     """See `Store.open_downlinks`."""
-    rows = query(connection, _OPEN, (stream_id, after, now, limit))
-    return [_downlink(row, now) for row in rows]
+    found: list[Downlink] = []
+    size = 0
+    with closing(connection.execute(_OPEN, (stream_id, after, now, limit))) as cursor:
+        for row in cursor:
+            found.append(_downlink(row, now))
+            size += len(found[-1].d)
+            if size > PAGE_BYTES_MAX:
+                break
+    return found
 
 
 def settle(connection: apsw.Connection, stream_id: int, now: float, forget_before: float, coming: int) -> int:

@@ -131,17 +131,18 @@ def _read_between(readers: Readers, key: int, base: int, state: int, done: int) 
 def _take(view: View, runs: Runs) -> tuple[Block, Runs]:
     """Return a page of what *runs* are, and those that are left. Many small ones share a page."""
     parts: list[Block] = []
-    n = size = 0
-    while runs and (not parts or (n < PAGE_POINTS and size < PAGE_BYTES_MAX)):
-        first, number = runs[0]
+    n = size = k = taken = 0  # taken of the k-th run
+    while k < len(runs) and (not parts or (n < PAGE_POINTS and size < PAGE_BYTES_MAX)):
+        first, number = runs[k][0] + taken, runs[k][1] - taken
         part = view.page(first, first + min(number, PAGE_POINTS - n))
-        runs = skipped(runs, part.n)
         parts.append(part)
         n += part.n
         size += len(part.json)
+        k, taken = (k + 1, 0) if part.n == number else (k, taken + part.n)
+    left = skipped(runs[k:], taken)
     if len(parts) == 1:
-        return parts[0], runs
-    return Block(n, parts[0].t1, parts[-1].t2, json=b",".join([part.json for part in parts])), runs
+        return parts[0], left
+    return Block(n, parts[0].t1, parts[-1].t2, json=b",".join([part.json for part in parts])), left
 
 
 def _unseen(connection: apsw.Connection, key: int, base: int, state: int) -> Runs:

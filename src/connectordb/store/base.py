@@ -460,7 +460,7 @@ class Store(Protocol):
     def open_downlinks(self, stream_id: int, *, after: int = 0, limit: int) -> list[Downlink]:
         """The oldest *limit* downlinks of the stream that are still to be done and have a greater id than *after*.
 
-        They are queued or delivered, and not over.
+        They are queued or delivered, and not over. If they are very long, fewer are returned, but one at least.
         """
 
     def close(self) -> None:

@@ -41,7 +41,7 @@ show(
             "nobody": failure(ConnectorDB(url=given["url"])("lena").refresh),
         },
         "413": {"body": failure(stream.insert_array, [{"t": 20, "d": 1, "o": "x" * 3000}] * 5000)},
-        "501": failure(stream, i1=0, transform="mean"),
+        "script": failure(stream, i1=0, transform="bogus"),
         "length": len(stream),
     }
 )

@@ -38,14 +38,21 @@ found["stored"] = [point["t"] for point in words[-4:]]
 found["keys"] = sorted({key for _, data in got for point in data for key in point})
 found["others_untouched"] = list(got_others)
 
-# A transform is not there yet: the rest goes on as before.
-transformed = []
-seen.subscribe(lambda path, data: transformed.append(data), transform="if $ == 'five' | count")
+# Transforms on the same stream, one of which nobody can read: the rest goes on as before.
+transformed, doubled = [], []
+seen.subscribe(lambda path, data: transformed.append([path, data]), transform="if $ == 'five' | count")
+seen.subscribe(lambda path, data: doubled.append([path, data]), transform="$ + $")
+seen.subscribe(take, transform="bogus")
+wait_for(lambda: False, patience_s=1)  # nothing tells when they have begun
 del got[:]
 words.insert("five")
+words.insert("not that")
 others.insert("six")
-found["beside_a_transform"] = [wait_for(lambda: got and got_others), list(transformed)]
+found["beside_a_transform"] = wait_for(lambda: len(got) == 2 and got_others and len(doubled) == 2 and transformed)
+found["transformed"] = [[path, [point["d"] for point in data]] for path, data in transformed]
+found["doubled"] = [[path, [point["d"] for point in data]] for path, data in doubled]
 seen.unsubscribe(transform="if $ == 'five' | count")
+seen.unsubscribe(transform="$ + $")
 
 # A stream that is not there, or may not be read, gives nothing.
 reader("lea/probe/nothing").subscribe(take)
