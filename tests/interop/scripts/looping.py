@@ -5,13 +5,13 @@ import time
 from _script import arrived, connect, show, wait_for
 
 cdb = connect()
-cdb("max").create(
-    "max@example.org",
+cdb("mia").create(
+    "mia@example.org",
     "pw",
     devices={"lamp": {"streams": {"on": {"downlink": True}}}, "other": {"role": "user"}, "third": {"role": "user"}},
 )
-other = connect(cdb("max/other").apikey)
-third = connect(cdb("max/third").apikey)
+other = connect(cdb("mia/other").apikey)
+third = connect(cdb("mia/third").apikey)
 calls = []
 
 
@@ -20,8 +20,8 @@ def act(path, data):
     return True
 
 
-other("max/lamp/on").subscribe(act, downlink=True)
-on = third("max/lamp/on")
+other("mia/lamp/on").subscribe(act, downlink=True)
+on = third("mia/lamp/on")
 arrived(on, calls)
 time.sleep(1)  # for what must not happen
 before = on.length(downlink=True)
@@ -30,7 +30,7 @@ wait_for(lambda: "once" in calls)
 time.sleep(1)
 more = [calls.count("once"), on.length(downlink=True) - before]
 got = []
-other("max/lamp/on").subscribe(lambda path, data: got.append(path))  # the connection has survived that
+other("mia/lamp/on").subscribe(lambda path, data: got.append(path))  # the connection has survived that
 on.insert("twice")
 alive = wait_for(lambda: "twice" in calls)
 for one in (cdb, other, third):
