@@ -22,9 +22,9 @@ from connectordb import (
     NotFound,
     PermissionDenied,
     SchemaMismatch,
+    ScriptError,
     Stream,
     TimestampOrder,
-    Unsupported,
 )
 
 N = 25
@@ -124,8 +124,9 @@ def test_ranges_without_sense_are_refused(filled: Stream) -> None:
 
 
 def test_transform_is_passed_on(filled: Stream, fake: Any) -> None:
-    with pytest.raises(Unsupported):
-        filled(transform="count")
+    assert [dp["d"] for dp in filled(transform="count | if last")] == [len(filled)]
+    with pytest.raises(ScriptError):
+        filled(transform="nosuch")
     transport = fake((200, b"[]"))
     assert Stream(transport.session(), "u/d/s")(t1=1, transform="$ * 2") == []
     assert "transform=%24%20%2A%202" in transport.sent[0][1]

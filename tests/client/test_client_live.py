@@ -19,9 +19,9 @@ from connectordb import (
     NotFound,
     PermissionDenied,
     RequestError,
+    ScriptError,
     ServerError,
     TransportError,
-    Unsupported,
 )
 from connectordb.client import Credentials, HttpTransport, Session, Stream, _backoff, _live
 from connectordb.client._calls import live_target
@@ -115,8 +115,8 @@ def test_many_of_them_take_no_connection_from_the_rest(any_values: Any) -> None:
 def test_refusals(any_values: Any, device: ConnectorDB, server: Any) -> None:
     with pytest.raises((NotFound, PermissionDenied)):
         device["nosuch"].live()
-    with pytest.raises(Unsupported):
-        any_values.live(transform="count")
+    with pytest.raises(ScriptError):
+        any_values.live(transform="nosuch")
     with pytest.raises(InvalidRange):
         any_values.live(since=1, i1=1)
     with pytest.raises(RequestError):

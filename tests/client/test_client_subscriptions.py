@@ -21,8 +21,8 @@ from connectordb import (
     Notice,
     PermissionDenied,
     RequestError,
+    ScriptError,
     Subscription,
-    Unsupported,
 )
 from connectordb.client import _subscription
 
@@ -193,8 +193,8 @@ def test_a_refused_subscription_raises(device: ConnectorDB, any_values: Any, got
         device["nosuch"].subscribe(got)
     with pytest.raises(RequestError):
         any_values.subscribe(got, cursor="not a cursor")
-    with pytest.raises(Unsupported):
-        any_values.subscribe(got, "count")
+    with pytest.raises(ScriptError):
+        any_values.subscribe(got, "nosuch")
     with pytest.raises(InvalidRange):
         any_values.subscribe(got, since=1.0, i1=1)
     with pytest.raises(InvalidRange):

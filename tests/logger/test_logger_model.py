@@ -41,6 +41,8 @@ LINE = (
     "another syncs after",
 )
 
+TRANSACTION = Spool.transaction
+
 
 class Died(BaseException):
     """The process is killed here."""
@@ -123,7 +125,8 @@ class World(RuleBasedStateMachine):
     def _reopen(self, k: int) -> None:
         path = Path(self.loggers[k]._path)
         self.loggers[k].close()
-        self.loggers[k] = self._open(path)
+        with patch.object(Spool, "transaction", TRANSACTION):  # the one that dies is not this process
+            self.loggers[k] = self._open(path)
 
     def _logger(self, k: int) -> tuple[int, Logger]:
         k %= len(self.loggers)
@@ -232,17 +235,16 @@ class World(RuleBasedStateMachine):
 @contextmanager
 def dying(after: int | None) -> Iterator[None]:
     """Die before or after the commit of one of the next transactions of uploads."""
-    transaction = Spool.transaction
     left = [after]
 
     @contextmanager
     def counted(spool: Spool) -> Iterator[apsw.Connection]:
         if left[0] is None:
-            with transaction(spool) as connection:
+            with TRANSACTION(spool) as connection:
                 yield connection
             return
         left[0] -= 1
-        with transaction(spool) as connection:
+        with TRANSACTION(spool) as connection:
             yield connection
             if left[0] == -1:
                 raise Died
