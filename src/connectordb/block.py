@@ -55,6 +55,11 @@ class Block:
         return self._json
 
     @property
+    def has_points(self) -> bool:
+        """Whether the objects are made already."""
+        return self._points is not None
+
+    @property
     def points(self) -> Sequence[Datapoint]:
         """The datapoints as objects. Do not change them."""
         if self._points is None:
