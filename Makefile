@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test check format bench serve clean
+.PHONY: help demo test check format docs bench serve clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ check: $(STAMP) ## Format, lint, types, layers
 format: $(STAMP) ## Format the code, fix what can be fixed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(STAMP) ## Write the reference of PipeScript into docs/pipescript.md
+	$(BIN)/python -m connectordb.pipescript.reference docs/pipescript.md
 
 bench: $(STAMP) ## Measure against a floor and print the ratios (BENCH="--tiny" for a quick look)
 	$(BIN)/python -m bench $(BENCH)

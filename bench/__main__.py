@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -16,6 +17,7 @@ from .scenarios import SCENARIOS
 from .workbench import FULL, TINY, Sample, Workbench, WrongResult
 
 RUNS = 5
+LONG_POINTS = 10_000_000
 FOLDER = Path(".cache/bench")
 NOT_A_DISK = {"tmpfs", "ramfs"}
 
@@ -28,6 +30,7 @@ def _arguments() -> argparse.Namespace:
         epilog="The server has its default settings, or what the environment says, as CONNECTORDB_LOG__REQUESTS=false.",
     )
     parser.add_argument("--tiny", action="store_true", help="with next to no data: shows that it works, not how fast")
+    parser.add_argument("--long", action="store_true", help="memory of datasets over 10,000,000 points, not 2,000,000")
     parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help=f"only these of {', '.join(names)}")
     parser.add_argument("--runs", type=int, help=f"rounds; default {RUNS}, with --tiny 1")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there too")
@@ -49,7 +52,8 @@ def _main() -> int:
     machine = describe(arguments.folder)
     if machine["filesystem"] in NOT_A_DISK:
         print(f"{arguments.folder} is no disk but {machine['filesystem']}: nothing will be durable", file=sys.stderr)
-    bench = Workbench(arguments.folder, TINY if arguments.tiny else FULL)
+    sizes = TINY if arguments.tiny else replace(FULL, dataset_points=LONG_POINTS) if arguments.long else FULL
+    bench = Workbench(arguments.folder, sizes)
     samples: dict[str, list[Sample]] = {}
     syncs: list[float] = []
     begun = time.time()

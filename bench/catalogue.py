@@ -8,13 +8,34 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["FIGURES", "Figure", "Floor", "Target"]
+__all__ = ["FIGURES", "GO_POINTS", "Figure", "Floor", "Target"]
 
 COMMITS_REF = 7_000
 ROWS_REF = 1_300_000
 RANGES_REF = 3_400
 TEXTS_REF = 33_000_000
 FAN_OUT_REF = 231_000
+
+GO_POINTS = {
+    "$": 8_600_000,
+    "if $ > 5": 1_900_000,
+    "$ * 2 + 1": 1_300_000,
+    "mean | if last": 2_200_000,
+    "map($>5, count)": 1_500_000,
+    "sum": 6_400_000,
+    "changed | i": 3_000_000,
+    "count": 5_900_000,
+    "if last": 2_600_000,
+    "if changed | count": 2_100_000,
+    "{'a': $, 'b': sum}": 1_400_000,
+    "while($>5, sum)": 1_100_000,
+    "bucket(2) | map($, count)": 1_400_000,
+    "map(weekday('UTC'), mean)": 2_300_000,
+    "next - $": 2_400_000,
+    "if $ > 5 and $ < 9 | $ * 2": 1_000_000,
+}
+"""Scripts, and how many points a second the Go engine 0.1.1 ran through them, on the reference machine when it was
+quiet, from points in memory to points in memory. It is not run here: these are the figures of PERFORMANCE.md."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +86,9 @@ _RANGES = Floor("ranges", "apsw in process, a row a point")
 _TEXTS = Floor("texts", "apsw in process, a row a batch")
 _ECHO = Floor("bare", "bare uvicorn and websockets, the same messages")
 _FAN_OUT = Floor("bare", "bare uvicorn and websockets, the same bytes")
+_LOOP = Floor("loop", "a loop of Python that adds up")
+_PLAIN = Floor("plain", "the range without a transform")
+_GO = Target(None, 3, 10, "PERFORMANCE, PipeScript: 3 / 10 x the figures of the Go engine")
 _LOGGER = "PERFORMANCE l: 0.7 of the same SQLite setting bare"
 
 FIGURES = (
@@ -221,6 +245,40 @@ FIGURES = (
             "PERFORMANCE i200: 1 x mosquitto 113,000/s / 1 x Redis 171,000/s, over 231,000/s",
         ),
     ),
+    *(
+        Figure(
+            f"p{i}",
+            f"PipeScript in memory: {script}",
+            "points/s",
+            (_LOOP,),
+            Target(None, go, 10 * go, f"1 / 10 x the Go engine 0.1.1, {go:,}/s on the reference machine"),
+        )
+        for i, (script, go) in enumerate(GO_POINTS.items(), 1)
+    ),
+    Figure("pall", "all of these to the Go engine, geometric mean", "x", (), _GO),
+    Figure("pcol", "the same from arrays to arrays, as in the server", "x", (), _GO),
+    Figure(
+        "e",
+        "transform 'mean | if last' over the long stream, over HTTP",
+        "ms",
+        (_PLAIN,),
+        Target(None, 16.6, 2, "PERFORMANCE e, 1 x VictoriaMetrics / from statistics"),
+        lower_is_better=True,
+    ),
+    Figure("qif", "transform that lets 45 % pass, over HTTP", "ms", (_PLAIN,), lower_is_better=True),
+    Figure(
+        "t",
+        "dataset by time, 1,000 rows, mean, over the long stream, over HTTP",
+        "ms",
+        (_PLAIN,),
+        Target(None, 100, 25, "PERFORMANCE t"),
+        lower_is_better=True,
+    ),
+    Figure("a1q", "durable single inserts, 1 client, while 4 clients ask for such datasets", "inserts/s", ()),
+    Figure("mset", "memory of a dataset by time, 1,000 rows, over a very long stream", "MB", (), lower_is_better=True),
+    Figure("msets", "how fast that was", "points/s", ()),
+    Figure("mrow", "memory of a dataset by time with a row for each point of it", "MB", (), lower_is_better=True),
+    Figure("mrows", "how fast that was", "rows/s", ()),
     Figure(
         "conn",
         "memory for an idle websocket with a subscription",

@@ -48,24 +48,43 @@ class Connection:
             OSError: no answer, or another one than 200.
         """
         self._socket.sendall(request)
+        data, end, length = self._head(request)
+        if length is not None:
+            return Answer(self._rest(data, end, end + length), False)
+        return Answer(self._chunks(data, end), True)
+
+    def count(self, request: bytes, what: bytes) -> int:
+        """Send *request*, and return how often *what* occurs in the answer, of which nothing is kept.
+
+        Raises:
+            OSError: no answer, or another one than 200; or it ends before its end.
+        """
+        self._socket.sendall(request)
+        found, end, length = self._head(request)
+        found = found[end:]
+        if length is not None:
+            return self._rest(found, 0, length).count(what)
+        n = 0
+        while not found.endswith(_LAST_CHUNK):
+            n += found.count(what)
+            found = found[1 - len(what) :] + self._receive()  # what is cut in two is still to be found
+        return n + found.count(what)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._socket.close()
+
+    def _head(self, request: bytes) -> tuple[bytes, int, int | None]:
+        """Return what has come, where its head ends, and how long the body is, if that is said."""
         data = self._receive()
         while (end := data.find(b"\r\n\r\n")) < 0:
             data += self._receive()
         end += 4
         head = data[:end].lower()
-        at = head.find(b"content-length:")
-        if at >= 0:
-            length = int(head[at + 15 : head.index(b"\r\n", at)])
-            answer = Answer(self._rest(data, end, end + length), False)
-        else:
-            answer = Answer(self._chunks(data, end), True)
         if not head.startswith(b"http/1.1 200"):
-            raise OSError(f"{request[:100]!r} was answered {head[:30]!r}: {answer.raw[:300]!r}")
-        return answer
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._socket.close()
+            raise OSError(f"{request[:100]!r} was answered {head[:30]!r}: {data[end : end + 300]!r}")
+        at = head.find(b"content-length:")
+        return data, end, None if at < 0 else int(head[at + 15 : head.index(b"\r\n", at)])
 
     def _receive(self) -> bytes:
         data = self._socket.recv(_RECV_BYTES)

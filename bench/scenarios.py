@@ -7,6 +7,7 @@ from collections.abc import Callable
 from statistics import mean
 from typing import Literal
 
+from .catalogue import GO_POINTS
 from .children import BareServer, Server, run_tasks
 from .exchange import basic, encode_request
 from .floors import Ranges, Rows, Texts
@@ -14,6 +15,8 @@ from .live import LIVE
 from .load import Load
 from .logger import STREAM, LoggerInserts
 from .points import digest
+from .queries import measure_memory, measure_queries
+from .scripts import measure_scripts
 from .timing import latencies_ms, rate
 from .workbench import WARMUP_REQUESTS, Sample, Workbench, WrongResult, check_digest
 
@@ -170,6 +173,9 @@ SCENARIOS: tuple[tuple[frozenset[str], Callable[[Workbench], dict[str, Sample]]]
     (frozenset({"ln"}), _logged("ln", "normal")),
     (frozenset({"login"}), _login),
     *LIVE,
+    (frozenset({*(f"p{i}" for i in range(1, len(GO_POINTS) + 1)), "pall", "pcol"}), measure_scripts),
+    (frozenset({"e", "qif", "t", "a1q"}), measure_queries),
+    (frozenset({"mset", "msets", "mrow", "mrows"}), measure_memory),
     (frozenset({"start", "idle", "full", "c", "d1", "d8"}), _long_stream),
 )
 """Which figures each gives, and how."""

@@ -46,6 +46,10 @@ class Sizes:
     pipelined_1: int
     pipelined_8: int
     connections: int
+    script_points: int
+    inserts_beside: int
+    queries_beside: int
+    dataset_points: int
     commits: int
     syncs: int
 
@@ -68,6 +72,10 @@ FULL = Sizes(
     pipelined_1=20_000,
     pipelined_8=5_000,
     connections=5_000,
+    script_points=1_000_000,
+    inserts_beside=2_000,
+    queries_beside=6,
+    dataset_points=2_000_000,
     commits=4_000,
     syncs=1_000,
 )
@@ -89,6 +97,10 @@ TINY = Sizes(
     pipelined_1=100,
     pipelined_8=20,
     connections=300,
+    script_points=20_000,
+    inserts_beside=20,
+    queries_beside=2,
+    dataset_points=50_000,
     commits=20,
     syncs=20,
 )

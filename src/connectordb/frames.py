@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     import pandas
     import polars
 
-__all__ = ["from_columns", "to_frame", "to_wide_frame"]
+__all__ = ["from_columns", "from_frame", "to_frame", "to_wide_frame"]
 
+FRAME_ROWS = 10_000
+"""So many rows of a table are made to datapoints at a time."""
 _NANOSECONDS_END_S = 9_214_646_400.0  # the year 2262: later does not fit in 64 bits of nanoseconds
 _KINDS = ("pandas", "polars")
 _UNKNOWN_KIND = "kind is {!r}; it has to be 'pandas' or 'polars'"
@@ -133,6 +135,62 @@ def from_columns(table: Any) -> list[dict[str, Any]] | None:
     if len(times) != len(values):
         raise InvalidValue(f"the columns differ in length: {len(times)} times, {len(values)} values")
     return [{"t": t, "d": d} for t, d in zip(times, values, strict=True)]
+
+
+def from_frame(frame: Any, missing: Literal["skip", "null"]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a table of pandas or polars as datapoints, made of some thousands of rows at a time.
+
+    Args:
+        frame: A DataFrame. The times are its column ``t``, or else its index of times (pandas); the values its column
+            ``d``, or else its only other column. Or a Series of pandas with an index of times.
+        missing: What becomes of a value that is missing (``None``, NaN, NaT, NA): no datapoint, or null.
+
+    Raises:
+        InvalidValue: it is something else; or, when it comes to it, a time is missing.
+    """
+    if missing not in ("skip", "null"):
+        raise ValueError(f"missing is {missing!r}; it has to be 'skip' or 'null'")
+    times, values = _frame_columns(frame)
+    return _frame_rows(times, values, missing == "skip")
+
+
+def _frame_columns(frame: Any) -> tuple[Any, Any]:
+    """The columns of the times and of the values."""
+    if not hasattr(frame, "shape") or isinstance(frame, Mapping):
+        raise InvalidValue(f"this is no DataFrame of pandas or polars but {type(frame).__name__}: see insert_array")
+    index: Any = getattr(frame, "index", None)
+    indexed = hasattr(index, "tz_localize")
+    if not hasattr(frame, "columns"):  # a series
+        if not indexed:
+            raise InvalidValue("a series needs an index of times (a DatetimeIndex)")
+        return index.to_series(), frame
+    names = [str(name) for name in frame.columns]
+    if "t" not in names and not indexed:
+        raise InvalidValue(f"the times have to be a column 't', or the index; there are the columns {names}")
+    others = [name for name in names if name not in ("t", "o")]
+    if names.count("t") > 1 or names.count("d") > 1 or ("d" not in names and len(others) != 1):
+        raise InvalidValue(f"the values have to be a column 'd', or the only one beside 't'; there are {names}")
+    column = list(frame.columns)[names.index("d" if "d" in names else others[0])]
+    return frame["t"] if "t" in names else index.to_series(), frame[column]
+
+
+def _frame_rows(times: Any, values: Any, skip: bool) -> Iterator[dict[str, Any]]:
+    for start in range(0, len(times), FRAME_ROWS):
+        part = slice(start, start + FRAME_ROWS)
+        stamps = _times(times.iloc[part] if hasattr(times, "iloc") else times[part])
+        if any(map(_is_missing, stamps)):
+            raise InvalidValue("a time is missing in the column 't'")
+        some = _items(values.iloc[part] if hasattr(values, "iloc") else values[part])
+        for t, d in zip(stamps, some, strict=True):
+            if not _is_missing(d):
+                yield {"t": t, "d": d}
+            elif not skip:
+                yield {"t": t, "d": None}
+
+
+def _is_missing(value: Any) -> bool:
+    kind = type(value)
+    return value is None or (kind is float and value != value) or kind.__name__ in ("NAType", "NaTType")
 
 
 def _check_columns(table: Mapping[str, Any]) -> None:

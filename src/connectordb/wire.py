@@ -200,8 +200,9 @@ class DownlinkView(msgspec.Struct, omit_defaults=True, kw_only=True):
         t, d, o: The datapoint in the downlink substream; `o` is the path of the sender.
         state: All but ``queued`` and ``delivered`` are final.
         expires: When it is not to be done any more, in seconds since the Unix epoch.
-        changed: When `state` last changed.
-        by: Which process of the device has taken it on.
+        changed: When `state` or `by` last changed.
+        by: Which process of the device has taken it on. ``0.3``: a device of ConnectorDB 0.3; if it is queued, it has
+            been sent to that, which has not confirmed it yet.
         msg: What the device said about it.
         result: If it is acknowledged: what was inserted into the stream.
     """

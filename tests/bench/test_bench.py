@@ -67,13 +67,26 @@ def test_tiny_run_measures_every_figure_checks_it_and_leaves_nothing_behind(tmp_
         "i1all",
         "i200",
         "fan",
+        *(f"p{i}" for i in range(1, 17)),
+        "pall",
+        "pcol",
+        "e",
+        "qif",
+        "t",
+        "a1q",
+        "mset",
+        "msets",
+        "mrow",
+        "mrows",
         "conn",
         "start",
         "idle",
         "full",
     ]
     for name, figure in result["figures"].items():
-        assert 0 < figure["min"] <= figure["median"] <= figure["max"], name
+        # On a busy machine readers may have a datapoint before whoever inserted it has the answer.
+        least = 0.0 if name in ("i1", "i200") else 1e-9
+        assert least <= figure["min"] <= figure["median"] <= figure["max"], name
         assert all(floor["ratio"] > 0 for floor in figure["floors"].values()), name
         assert figure["title"] in done.stdout
     assert result["figures"]["lf"]["digest"] == result["figures"]["ln"]["digest"] != ""

@@ -21,7 +21,7 @@ from connectordb import (
     SchemaMismatch,
     Stream,
 )
-from connectordb.client import Reply, _backoff
+from connectordb.client import Credentials, HttpTransport, Reply, Session, _backoff
 from connectordb.client._calls import answer_downlink
 from connectordb.client._downlink import DownlinkFlag
 from connectordb.client._feed import Arrival
@@ -113,6 +113,7 @@ RESULTS: list[tuple[Any, str, list[Any], str]] = [
     (1, "refused", [], "the callback returned 1"),
     ({"d": True}, "refused", [], "the callback returned {'d': True}"),
     ([{"d": "on"}], "refused", [], "the answer was not taken"),
+    ([{"t": 5, "d": True}, {"t": 4, "d": False}], "refused", [], "the answer was not taken"),
     ([{"d": float("nan")}], "refused", [], "NaN"),
     (ZeroDivisionError("just so"), "refused", [], "ZeroDivisionError: just so"),
 ]
@@ -270,6 +271,95 @@ def test_closing_while_a_result_cannot_be_sent(own_server: Any) -> None:
         request.wait(5)
 
 
+def test_closing_lets_answers_go_out_and_begins_nothing_new(lamp: Stream, switch: Stream, server: Any) -> None:
+    own = ConnectorDB(lamp.device.apikey, url=server.url)
+    began, go_on = threading.Event(), threading.Event()
+    calls: list[Any] = []
+
+    def callback(path: str, data: DatapointArray) -> bool:
+        calls.append(data.d())
+        began.set()
+        assert go_on.wait(PATIENCE_S)
+        assert own["lamp"].exists()  # it may still use the client
+        return True
+
+    own["lamp"].subscribe(callback, downlink=True)
+    first = switch.downlink(True)
+    assert began.wait(PATIENCE_S)
+    second = switch.downlink(False)
+    closing = threading.Thread(target=own.close)
+    closing.start()
+    until(own._session.closing.is_set)
+    with pytest.raises(Closed):
+        own["lamp"].subscribe(callback, downlink=True)
+    with pytest.raises(Closed):
+        own["lamp"].live()
+    go_on.set()
+    closing.join(PATIENCE_S)
+    assert not closing.is_alive()
+    first.refresh()
+    second.refresh()
+    assert (first.state, second.state, calls) == ("acknowledged", "queued", [[True]])
+    with pytest.raises(Closed):
+        own.ping()
+
+
+def test_a_callback_that_closes_its_client_is_heard(lamp: Stream, switch: Stream, server: Any) -> None:
+    own = ConnectorDB(lamp.device.apikey, url=server.url)
+
+    def callback(path: str, data: DatapointArray) -> bool:
+        own.close()
+        closers.extend(t.daemon for t in threading.enumerate() if t.name == "connectordb-close")
+        return True
+
+    closers: list[bool] = []  # which an interpreter that ends has to wait for
+    own["lamp"].subscribe(callback, downlink=True)
+    assert switch.downlink(True).wait(PATIENCE_S) == "acknowledged"
+    assert closers == [False]
+    own.close()
+    with pytest.raises(Closed):
+        own.ping()
+    until(
+        lambda: (
+            not any(t.name.startswith(("connectordb-close", f"connectordb-{lamp.path}")) for t in threading.enumerate())
+        )
+    )
+
+
+def test_several_subscriptions_do_a_request_once(lamp: Stream, switch: Stream, server: Any) -> None:
+    done: list[Any] = []
+
+    def callback(path: str, data: DatapointArray) -> bool:
+        done.extend(data.d())
+        return True
+
+    with ConnectorDB(lamp.device.apikey, url=server.url) as own:
+        for transform in ("", "if $ == true", "if $ != 5"):
+            own["lamp"].subscribe(callback, transform, downlink=True)
+        requests = [switch.downlink(i % 2 == 0) for i in range(20)]
+        assert {request.wait(PATIENCE_S) for request in requests} == {"acknowledged"}
+    assert sorted(done) == [False] * 10 + [True] * 10
+    assert len(lamp) == 20
+
+
+def test_what_no_transform_lets_through_waits(lamp: Stream, switch: Stream) -> None:
+    done: list[Any] = []
+    lamp.subscribe(lambda path, data: done.extend(data.d()) or True, "if $ == true", downlink=True)
+    off, on = switch.downlink(False), switch.downlink(True)
+    assert on.wait(PATIENCE_S) == "acknowledged"
+    assert off.wait(0) == "queued"
+    assert done == [True]
+
+
+def test_done_as_asked_means_what_the_transform_made_of_it(lamp: Stream, switch: Stream) -> None:
+    got: list[Any] = []
+    lamp.subscribe(lambda path, data: got.extend(data.d()) or True, "$ == false", downlink=True)
+    asked = switch.downlink(False)
+    assert asked.wait(PATIENCE_S) == "acknowledged"
+    assert got == [True]
+    assert [point["d"] for point in lamp[:]] == [True]
+
+
 # -- onlookers -------------------------------------------------------------------------------------------------------
 
 
@@ -375,9 +465,47 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(_requests, "REMEMBERED_MAX", 3)
     memory = Memory()
-    for i in range(10):
-        memory["s", i, 0.0] = None
-    assert [("s", i, 0.0) in memory for i in range(10)] == [False] * 7 + [True] * 3
+    assert [memory.take_on(("s", i, 0.0)) for i in range(10)] == [True] * 10
+    memory.answered(("s", 0, 0.0), {"state": "refused"})
+    assert memory.answer(("s", 0, 0.0)) is None
+    assert not any(memory.take_on(("s", i, 0.0)) for i in (7, 8, 9))
+    assert memory.take_on(("s", 0, 0.0))
+
+
+def test_one_that_could_not_be_taken_on_is_when_it_comes_again(handler: Any) -> None:
+    done: list[Any] = []
+    handle, _ = handler(lambda path, data: done.append(path) or True, (404, b""), OK, OK)
+    handle(arrival())
+    assert not done
+    handle(arrival())
+    assert done
+
+
+def test_two_threads_do_a_request_once(fake: Any) -> None:
+    asked, answer = threading.Event(), threading.Event()
+    done: list[str] = []
+
+    class Slow(fake):  # type: ignore[misc]
+        def request(self, *args: Any, **kwargs: Any) -> Any:
+            asked.set()
+            assert answer.wait(PATIENCE_S)
+            return super().request(*args, **kwargs)
+
+    memory, transport = Memory(), Slow(*[OK] * 4)
+    first, second = (
+        RequestHandler(transport.session(), lambda path, data, name=name: done.append(name) or True, memory, "token")
+        for name in ("first", "second")
+    )
+    thread = threading.Thread(target=first, args=(arrival(),))
+    thread.start()
+    assert asked.wait(PATIENCE_S)
+    answer_later = threading.Timer(0.5, answer.set)
+    answer_later.start()
+    second(arrival())  # while the first asks the server whether it may
+    thread.join(PATIENCE_S)
+    answer_later.join()
+    assert done == ["first"]
+    assert len(transport.sent) == 2
 
 
 # -- the sender ------------------------------------------------------------------------------------------------------
@@ -444,6 +572,27 @@ def test_waiting_for_a_server_that_stays_away(own_server: Any) -> None:
         began = time.monotonic()
         assert request.wait(1.0) == "queued"
         assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize("timeout", [0.0, 0.5])
+def test_waiting_for_a_server_that_says_nothing(answering: Any, timeout: float) -> None:
+    with answering(None, None, None) as url:
+        session = Session(HttpTransport(url), Credentials(password="key"))
+        request = Downlink(session, "u/d/s", {"id": 5, "state": "queued"})
+        began = time.monotonic()
+        assert request.wait(timeout) == "queued"
+        assert timeout <= time.monotonic() - began < timeout + 0.9
+        session.close()
+
+
+def test_waiting_for_a_server_that_loses_the_first_question(answering: Any) -> None:
+    with answering(b"", None, None, None) as url:
+        session = Session(HttpTransport(url), Credentials(password="key"), rand=lambda: 1.0)
+        request = Downlink(session, "u/d/s", {"id": 5, "state": "queued"})
+        began = time.monotonic()
+        assert request.wait(0.5) == "queued"
+        assert time.monotonic() - began < 1.1
+        session.close()
 
 
 def test_waiting_for_what_is_deleted(lamp: Stream, switch: Stream) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from connectordb import (
     InvalidRange,
     Live,
     NotFound,
+    Notice,
     PermissionDenied,
     RequestError,
     ScriptError,
@@ -265,6 +267,70 @@ def test_missed_and_reset_are_told(answering: Any, caplog: pytest.LogCaptureFixt
         assert take(live, 1) == [2]
         assert live.missed is None
     assert [record.levelname for record in caplog.records] == ["WARNING"] * 3
+
+
+FAILED_AND_LAG = (
+    b'event: failed\ndata: {"code": 400, "msg": "no number", "error": "script_error", "n": 2}\n\n'
+    b'event: lag\ndata: {"n": 9}\n\ndata: [{"d": 1}]\n\n'
+)
+
+
+def test_a_transform_that_fails_is_told(answering: Any, caplog: pytest.LogCaptureFixture) -> None:
+    with answered(answering, HEAD + chunk(BEGIN + FAILED_AND_LAG)) as stream, stream.live(transform="x") as live:
+        assert take(live, 1) == [1]
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert "The transform of the live stream 'u/d/s' has failed: 400: no number" in caplog.text
+
+
+def test_notices_may_be_had_instead(answering: Any, caplog: pytest.LogCaptureFixture) -> None:
+    text = FAILED_AND_LAG + b'event: missed\ndata: {"n": 3}\n\nevent: reset\ndata: {}\n\ndata: [{"d": 2}]\n\n'
+    notices: list[Notice] = []
+    with (
+        answered(answering, HEAD + chunk(BEGIN + text)) as stream,
+        stream.live(transform="x", on_notice=notices.append) as live,
+    ):
+        assert take(live, 2) == [1, 2]
+        assert live.missed == 3
+    assert not caplog.records
+    assert [(n.kind, n.path, n.n) for n in notices] == [
+        ("failed", "u/d/s", 2),
+        ("lag", "u/d/s", 9),
+        ("missed", "u/d/s", 3),
+        ("reset", "u/d/s", None),
+    ]
+    assert isinstance(notices[0].error, ScriptError)
+
+
+def test_on_notice_that_fails_is_logged(answering: Any, caplog: pytest.LogCaptureFixture) -> None:
+    def on_notice(notice: Notice) -> None:
+        raise ZeroDivisionError
+
+    text = HEAD + chunk(BEGIN + FAILED_AND_LAG)
+    with answered(answering, text) as stream, stream.live(on_notice=on_notice) as live:
+        assert take(live, 1) == [1]
+    assert "on_notice of the live stream 'u/d/s' failed" in caplog.text
+
+
+def test_closing_while_the_server_says_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        session = Session(HttpTransport(f"http://127.0.0.1:{listener.getsockname()[1]}"), Credentials(password="x"))
+        caught: list[BaseException] = []
+
+        def iterate() -> None:
+            try:
+                list(Stream(session, "u/d/s").live())
+            except BaseException as e:
+                caught.append(e)
+
+        thread = threading.Thread(target=iterate)
+        thread.start()
+        client, _ = listener.accept()
+        with client:
+            assert client.recv(10)
+            session.close()
+            thread.join(5)
+            assert not thread.is_alive()
+        assert [isinstance(e, TransportError) for e in caught] == [True]
 
 
 def test_silence_leads_to_a_new_connection(answering: Any, monkeypatch: pytest.MonkeyPatch) -> None:

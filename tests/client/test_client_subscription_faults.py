@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -471,6 +472,31 @@ def test_closing_while_somebody_subscribes() -> None:
         thread.join(5)
         assert not thread.is_alive()
     assert [type(e) for e in errors] == [Closed]
+
+
+def test_closing_while_the_server_says_nothing() -> None:
+    """It takes the connection, and does not answer the handshake."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        session = Session(HttpTransport(f"http://127.0.0.1:{listener.getsockname()[1]}"), Credentials(password="key"))
+        errors: list[BaseException] = []
+
+        def subscribe() -> None:
+            try:
+                Stream(session, "u/d/s").subscribe(print)
+            except Closed as e:
+                errors.append(e)
+
+        thread = threading.Thread(target=subscribe)
+        thread.start()
+        client, _ = listener.accept()
+        with client:
+            assert client.recv(10)
+            began = time.monotonic()
+            session.close()
+            assert time.monotonic() - began < 5
+            assert not any(thread.name.startswith("connectordb-") for thread in threading.enumerate())
+        thread.join(5)
+        assert errors
 
 
 def test_closing_while_there_is_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:

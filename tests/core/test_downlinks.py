@@ -47,9 +47,22 @@ class Scene:
         return self.view(self.world.run(self.core.send(actor or self.alice, kw.pop("path", PATH), d, **kw)))
 
     def tell(self, id_: int, state: Any, actor: Actor | None = None, **kw: Any) -> Any:
-        given = {name: [Datapoint(*p) for p in value] if name == "d" else value for name, value in kw.items()}
+        given = {name: [Datapoint(*p) for p in value] if name == "d" and value else value for name, value in kw.items()}
         update = wire.DownlinkUpdate(state=state, **given)
         return self.view(self.world.run(self.core.update_downlink(actor or self.lamp, PATH, id_, update)))
+
+    def push(self, *sent: Any, confirmed: bool = True) -> None:
+        """Let a device of 0.3 be sent requests, and have confirmed that."""
+        target = self.core.directory.target(PATH)
+
+        async def push() -> None:
+            found = [self.core.store.downlink(target.stream.id, one["id"]) for one in sent]
+            self.core.downlinks_pushed(found)
+            if confirmed:
+                self.core.downlinks_pushed(found, confirmed=True)
+            await self.core.commit(lambda tx: None)
+
+        self.world.run(push())
 
     def read(self, id_: int, actor: Actor | None = None) -> Any:
         return self.view(self.world.run(self.core.read_downlink(actor or self.alice, PATH, id_)))
@@ -60,6 +73,10 @@ class Scene:
     def insert(self, actor: Actor, *points: tuple[float, Any], mode: Mode = Mode.RESTAMP, **kw: Any) -> Any:
         made = [Datapoint(t, d) for t, d in points]
         return self.world.run(self.core.insert(actor, kw.pop("path", PATH), made, mode, **kw))
+
+    async def insert_all(self, values: list[Any]) -> None:
+        """Ask for *values* by one insert."""
+        await self.core.insert(self.alice, PATH, [Datapoint(0.0, d) for d in values], Mode.RESTAMP)
 
     def stored(self, **kw: Any) -> list[tuple[float, Any]]:
         return [(p.t, p.d) for p in self.world.read(ROOT, "/".join(PATH), Range(), **kw)]
@@ -186,7 +203,9 @@ def test_any_value_can_be_asked_for_and_acknowledged(scene: Scene, value: Any) -
     told = scene.tell(sent["id"], "acknowledged")
     assert told["result"][0].get("d") == value
     assert scene.stored() == [(scene.world.now, value)]
+    assert scene.tell(sent["id"], "acknowledged", d=[(1.0, value)]) == told
     again = scene.send(value)
+    scene.push(again)
     scene.insert(scene.lamp, (0, value))
     assert scene.read(again["id"])["state"] == "acknowledged"
 
@@ -289,11 +308,12 @@ def test_thousands_in_one_insert(scene: Scene) -> None:
     took_s = time.perf_counter() - began
     found = scene.list(limit=9999)
     assert [one["d"] for one in found] == list(range(5000))
+    scene.push(*found)
     began = time.perf_counter()
     scene.insert(scene.lamp, *((now, i) for i in range(0, 5000, 2)))
     acknowledged_s = time.perf_counter() - began
     assert len(scene.list(limit=9999, state="acknowledged")) == 2500
-    assert [one["d"] for one in scene.list(limit=9999, state="queued")] == list(range(1, 5000, 2))
+    assert [one["d"] for one in scene.list(limit=9999, state="delivered")] == list(range(1, 5000, 2))
     assert took_s < 5 and acknowledged_s < 5  # about 0.1 s each on a quiet machine
 
 
@@ -352,13 +372,46 @@ def test_saying_it_again_changes_nothing(scene: Scene, state: str) -> None:
     sent = scene.send(1)
     told = scene.tell(sent["id"], state, msg="first", by="x")
     scene.world.now += 1
-    again = scene.tell(sent["id"], state, msg="second", by="y", **({"d": [(0, 5)]} if state == "acknowledged" else {}))
-    assert again == told
+    assert scene.tell(sent["id"], state, msg="second", by="y") == told
     assert len(scene.stored()) == (state == "acknowledged")
     for other in {"acknowledged", "refused", "delivered"} - {state}:
         details = conflict(lambda other=other: scene.tell(sent["id"], other, by="x"))
         assert details == {"state": state, "by": "x"}
     assert scene.read(sent["id"]) == told
+
+
+@pytest.mark.parametrize("first", [None, [], [(0, 5)], [(3.0, 5), (4.0, 6)], [(0, 1.0)], [(0, True)]])
+def test_saying_that_something_else_was_done_is_a_conflict(scene: Scene, first: Any) -> None:
+    sent = scene.send(1)
+    told = scene.tell(sent["id"], "acknowledged", d=first, by="x")
+    scene.world.now += 1
+    assert scene.tell(sent["id"], "acknowledged", d=first, by="x") == told
+    for other in (None, [], [(0, 5)], [(0, 6), (0, 5)], [(0, 1.0)], [(0, True)]):
+        if repr(other) != repr(first):  # in Python, 1.0 equals True
+            details = conflict(lambda other=other: scene.tell(sent["id"], "acknowledged", d=other, by="x"))
+            assert details == {"state": "acknowledged", "by": "x"}
+    assert scene.read(sent["id"]) == told
+    assert len(scene.stored()) == (1 if first is None else len(first))
+
+
+@pytest.mark.parametrize("state", ["acknowledged", "refused"])
+def test_only_who_has_taken_it_on_settles_it(scene: Scene, state: str) -> None:
+    sent = scene.send(1)
+    taken = scene.tell(sent["id"], "delivered", by="A")
+    given = {"d": [(0, 99)]} if state == "acknowledged" else {}
+    details = conflict(lambda: scene.tell(sent["id"], state, by="B", **given))
+    assert details == {"state": "delivered", "by": "A"}
+    assert scene.read(sent["id"]) == taken and scene.stored() == []
+    assert scene.tell(sent["id"], "acknowledged", by="A", d=[(0, 5)])["by"] == "A"
+    assert [d for _, d in scene.stored()] == [5]
+
+
+def test_what_a_process_that_is_gone_has_taken_on_can_be_settled_without_a_name(scene: Scene) -> None:
+    first, second = scene.send(1), scene.send(2)
+    for sent in (first, second):
+        scene.tell(sent["id"], "delivered", by="gone")
+    assert scene.tell(first["id"], "refused")["by"] == "gone"
+    assert scene.tell(second["id"], "acknowledged", actor=ROOT)["state"] == "acknowledged"
 
 
 def test_acknowledgements_that_race_insert_once(scene: Scene) -> None:
@@ -433,8 +486,11 @@ def test_an_acknowledgement_cannot_claim_another_sender(scene: Scene) -> None:
 class Outlet:
     """What a subscriber gets."""
 
+    full = False
+
     def __init__(self) -> None:
         self.batches: list[Any] = []
+        self.notices: list[Any] = []
 
     def offer(self, subscription: Any, batch: Any) -> bool:
         self.batches.append(batch)
@@ -444,7 +500,7 @@ class Outlet:
         pass
 
     def tell(self, subscription: Any, notice: Any) -> None:
-        raise AssertionError(notice)
+        self.notices.append(notice)
 
     end: Any = None
 
@@ -487,28 +543,119 @@ def test_a_device_is_not_asked_for_what_is_superseded_or_over(scene: Scene) -> N
     assert asked == [(b"3", "QUEUED"), (b"4", "QUEUED")]
 
 
+def asked_through(scene: Scene, transform: str, before: list[Any], after: list[Any]) -> tuple[list[Any], list[Any]]:
+    """What a device is asked whose subscription has a transform, and what it is told besides."""
+
+    async def run() -> tuple[list[Any], list[Any]]:
+        for d in before:
+            await scene.core.send(scene.alice, PATH, d)
+        outlet = Outlet()
+        subscriber = scene.core.connect(scene.lamp, "", outlet)
+        try:
+            await subscriber.subscribe("/".join(PATH) + "/downlink", transform, requests=True)
+            await asyncio.sleep(0.05)
+            await scene.insert_all(after)
+            await asyncio.sleep(0.05)
+        finally:
+            subscriber.close()
+        asked = [(one.id, json.loads(one.d)) for batch in outlet.batches for one in batch.downlinks]
+        return asked, outlet.notices
+
+    return scene.world.run(run())
+
+
+def test_a_device_is_asked_what_its_transform_lets_through(scene: Scene) -> None:
+    asked, told = asked_through(scene, "if $ == true", [False, True], [False, True, True])
+    ids = [one["id"] for one in scene.list() if one["d"] is True]
+    assert asked == [(id_, True) for id_ in ids] and len(ids) == 3
+    assert told == []
+    assert [one["state"] for one in scene.list()] == ["queued"] * 5
+
+
+def test_each_request_is_an_input_of_its_own(scene: Scene) -> None:
+    asked, told = asked_through(scene, "sum | $ * 10", [1, 2], [3, 4])
+    assert [d for _, d in asked] == [10, 20, 30, 40]
+    assert [one["d"] for one in scene.list()] == [1, 2, 3, 4]
+    assert told == []
+
+
+def test_a_request_on_which_the_transform_fails_takes_no_other_with_it(scene: Scene) -> None:
+    asked, told = asked_through(scene, "$ + 1", [1, "x", 2], ["y", 3])
+    assert [d for _, d in asked] == [2, 3, 4]
+    assert [(notice.kind, notice.n, notice.error.type) for notice in told] == [("failed", 1, "script_error")] * 2
+
+
+def test_a_bad_transform_of_a_device_is_refused(scene: Scene) -> None:
+    with pytest.raises(errors.ScriptError):
+        asked_through(scene, "(((", [], [])
+
+
 # ---- 0.3's way
 
 
 def test_the_owners_insert_of_an_equal_value_acknowledges(scene: Scene) -> None:
     sent = [scene.send(d) for d in (True, 1, False, True)]
-    scene.tell(sent[3]["id"], "delivered", by="x")
+    scene.push(*sent)
     scene.world.now += 1
     scene.insert(scene.lamp, (0, True))
-    assert [one["state"] for one in scene.list()] == ["acknowledged", "queued", "queued", "acknowledged"]
+    assert [one["state"] for one in scene.list()] == ["acknowledged", "delivered", "delivered", "acknowledged"]
     done = scene.read(sent[0]["id"])
     assert (done["result"], done["changed"]) == ([{"t": scene.world.now, "d": True}], scene.world.now)
-    assert scene.read(sent[3]["id"])["by"] == "x"
+    assert done["by"] == "0.3"
     scene.insert(scene.lamp, (0, 1.0), (0, 5))
-    assert [one["state"] for one in scene.list(state="queued")] == ["queued"]
+    assert [one["d"] for one in scene.list(state="delivered")] == [False]
     assert scene.tell(sent[0]["id"], "acknowledged") == done
     assert [d for _, d in scene.stored()] == [True, 1, 5]
 
 
-@pytest.mark.parametrize("mode", list(Mode))
+def test_an_equal_value_acknowledges_only_what_a_device_of_old_was_sent(scene: Scene) -> None:
+    waiting, taken, pushed = (scene.send(20) for _ in range(3))
+    scene.push(pushed)
+    taken = scene.tell(taken["id"], "delivered", by="a new device")
+    scene.insert(scene.lamp, (0, 20))  # its sensor happens to say so
+    assert [scene.read(one["id"]) for one in (waiting, taken)] == [waiting, taken]
+    assert scene.read(pushed["id"])["state"] == "acknowledged"
+    done = scene.tell(taken["id"], "acknowledged", by="a new device", d=[(0, 20.5)])
+    assert done["result"] == [{"t": scene.world.now, "d": 20.5}]
+    assert [d for _, d in scene.stored()] == [20, 20.5]
+
+
+def test_what_is_uploaded_late_acknowledges_nothing(scene: Scene) -> None:
+    sent = scene.send(True)
+    scene.push(sent)
+    scene.insert(scene.lamp, (scene.world.now - 3600, True), mode=Mode.MERGE)
+    assert scene.read(sent["id"])["state"] == "delivered"
+
+
+def test_the_clock_of_a_device_of_old_does_not_count(scene: Scene) -> None:
+    sent = scene.send(True)
+    scene.push(sent)
+    scene.insert(scene.lamp, (5.0, True), mode=Mode.ORDERED)
+    assert scene.read(sent["id"])["result"] == [{"t": 5.0, "d": True}]
+
+
+def test_a_device_of_old_may_answer_before_it_is_known_that_it_was_reached(scene: Scene) -> None:
+    first, second = scene.send(1), scene.send(2)
+    scene.push(first, second, confirmed=False)
+    pushed = scene.read(first["id"])
+    assert (pushed["state"], pushed["by"]) == ("queued", "0.3")
+    scene.world.now += 59
+    scene.insert(scene.lamp, (0, 1))
+    assert scene.read(first["id"])["state"] == "acknowledged"
+    scene.push(first)  # it is confirmed later, which changes nothing
+    assert scene.read(first["id"])["state"] == "acknowledged"
+    # A connection of which nothing has been heard for so long is closed: nobody got it.
+    scene.world.now += 2
+    scene.insert(scene.lamp, (0, 2))
+    assert scene.read(second["id"])["state"] == "queued"
+    assert scene.tell(second["id"], "delivered", by="a new device")["by"] == "a new device"
+
+
+@pytest.mark.parametrize("mode", [Mode.RESTAMP, Mode.ORDERED])
 def test_the_result_is_as_stored(scene: Scene, mode: Mode) -> None:
     scene.insert(scene.lamp, (10.0, 0))
     sent = scene.send(7)
+    scene.push(sent)
     t = 20.0 if mode is Mode.ORDERED else 5.0
     scene.insert(scene.lamp, (t, 7), mode=mode)
     assert scene.read(sent["id"])["result"] == [{"t": 10.0 if mode is Mode.RESTAMP else t, "d": 7}]
@@ -516,23 +663,26 @@ def test_the_result_is_as_stored(scene: Scene, mode: Mode) -> None:
 
 def test_only_the_owner_acknowledges_by_inserting(scene: Scene) -> None:
     sent = scene.send(True)
+    scene.push(sent)
     scene.insert(scene.phone, (0, True))  # asks for the same
-    assert [one["state"] for one in scene.list()] == ["queued", "queued"]
+    assert [one["state"] for one in scene.list()] == ["delivered", "queued"]
     scene.world.stream("alice/lamp/other", downlink=True)
     scene.insert(scene.lamp, (0, True), path=("alice", "lamp", "other"))
-    assert scene.read(sent["id"])["state"] == "queued"
+    assert scene.read(sent["id"])["state"] == "delivered"
 
 
 def test_a_repeated_insert_of_the_owner_does_not_acknowledge_what_came_later(scene: Scene) -> None:
     upload = UploadRequest("key:1", 1, 1, b"digest")
     scene.insert(scene.lamp, (0, True), upload=upload)
     sent = scene.send(True)
+    scene.push(sent)
     assert scene.insert(scene.lamp, (0, True), upload=upload).repeated
-    assert scene.read(sent["id"])["state"] == "queued"
+    assert scene.read(sent["id"])["state"] == "delivered"
 
 
 def test_what_is_over_is_not_acknowledged_by_an_equal_value(scene: Scene) -> None:
     sent = [scene.send(True, lifetime_s=1), scene.send(True, lifetime_s=1), scene.send(True)]
+    scene.push(*sent, confirmed=False)
     scene.tell(sent[1]["id"], "refused")
     scene.world.now += 2
     scene.insert(scene.lamp, (0, True))
@@ -545,6 +695,7 @@ def test_what_is_over_is_not_acknowledged_by_an_equal_value(scene: Scene) -> Non
 def test_an_ephemeral_downlink_has_requests_too(scene: Scene) -> None:
     scene.world.run(scene.core.update_stream(ROOT, *PATH, {"ephemeral": True}))
     first, second = scene.send(1), scene.send(2)
+    scene.push(second)
     scene.world.now += 1
     told = scene.tell(first["id"], "acknowledged")
     assert told["result"] == [{"t": scene.world.now, "d": 1}]
@@ -653,9 +804,10 @@ def test_who_waits_is_told_at_once(scene: Scene, state: str) -> None:
 
 
 def test_who_waits_learns_of_an_old_devices_acknowledgement(scene: Scene) -> None:
-    id_ = scene.send(1)["id"]
+    sent = scene.send(1)
+    scene.push(sent)
     found, took_s = waiting(
-        scene, id_, 30, lambda: scene.core.insert(scene.lamp, PATH, [Datapoint(0, 1)], Mode.RESTAMP)
+        scene, sent["id"], 30, lambda: scene.core.insert(scene.lamp, PATH, [Datapoint(0, 1)], Mode.RESTAMP)
     )
     assert found["state"] == "acknowledged" and took_s < 5
 
@@ -724,10 +876,41 @@ def test_only_so_many_wait(scene: Scene) -> None:
     assert len(scene.core.waiting) == 0
 
 
-def test_who_waits_for_what_is_deleted_is_told_that_it_is_gone(scene: Scene) -> None:
+@pytest.mark.parametrize("what", ["stream", "device", "user", "hidden"])
+def test_who_waits_for_what_is_gone_or_forbidden_is_told_at_once(scene: Scene, what: str) -> None:
     sent = scene.send(1)
+    core = scene.core
+    happens = {
+        "stream": lambda: core.delete_stream(ROOT, *PATH),
+        "device": lambda: core.delete_device(ROOT, *PATH[:2]),
+        "user": lambda: core.delete_user(ROOT, PATH[0]),
+        "hidden": lambda: core.update_device(ROOT, *PATH[:2], {"public": False}),
+    }[what]
+    began = time.perf_counter()
     with pytest.raises(errors.NotFound):
-        waiting(scene, sent["id"], 0.3, lambda: scene.core.delete_stream(ROOT, *PATH))
+        waiting(scene, sent["id"], 6, happens, actor=scene.bob)
+    assert time.perf_counter() - began < 5
+
+
+def test_who_waits_looks_once_for_many_changes(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = scene.send(1)
+    looks: list[int] = []
+    find = scene.core.store.downlink
+
+    def look(stream_id: int, downlink_id: int) -> Any:
+        looks.append(downlink_id)
+        return find(stream_id, downlink_id)
+
+    async def change() -> None:
+        monkeypatch.setattr(scene.core.store, "downlink", look)
+        for _ in range(100):
+            scene.core.waiting.objects_changed()
+            for _ in range(5):
+                await asyncio.sleep(0)
+        assert len(looks) < 10
+        await update(scene, sent["id"], "refused")
+
+    assert waiting(scene, sent["id"], 30, change)[0]["state"] == "refused"
 
 
 # ---- the end of the stream

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 import pytest
 
 from connectordb import wire
-from connectordb.core import NOBODY, ROOT, Actor
+from connectordb.core import NOBODY, ROOT, Actor, feed, hub, scripts
 from connectordb.core.cursors import format_cursor, parse_cursor
 from connectordb.core.data import Asked
 from connectordb.core.hub import Batch, Notice
@@ -636,7 +638,135 @@ def test_a_script_that_fails_on_an_insert_goes_on_with_the_next(scene: Scene) ->
         await scene.insert(1)
         await scene.settle()
         assert outlet.values == [2]
-        assert [(n.kind, type(n.error)) for n in outlet.notices] == [("failed", ScriptError)]
+        assert [(n.kind, n.n, type(n.error)) for n in outlet.notices if n.kind != "seen"] == [
+            ("failed", 2, ScriptError)
+        ]
+        subscriber.close()
+
+    scene.run(run())
+
+
+def test_datapoints_on_which_a_script_fails_take_no_others_with_them_when_a_reader_catches_up(scene: Scene) -> None:
+    async def run() -> None:
+        subscriber, outlet = scene.connect()
+        for d in (1, 2, "bad", 3, {"x": 1}, 4, 5):
+            await scene.insert(d)
+        await subscriber.subscribe(STREAM, "$ + 1", Start(i1=0))
+        await subscriber.subscribe(STREAM, "sum | if last", Start(i1=0))
+        await subscriber.subscribe(STREAM, "$[1] + $", Start(i1=0))
+        await subscriber.subscribe(STREAM, "if $ != $", Start(i1=0))
+        await scene.settle()
+        results = [[p.d for p in batch.block.points] for batch in outlet.batches]
+        assert sorted(results) == [[2, 3, 4, 5, 6], [3, 3, 9]]
+        assert sorted((n.kind, n.n) for n in outlet.notices if n.kind == "failed") == [("failed", 2)] * 2 + [
+            ("failed", 7)
+        ]
+        subscriber.close()
+
+    scene.run(run())
+
+
+@pytest.mark.parametrize("ephemeral", [False, True])
+def test_a_subscriber_is_told_how_far_it_has_seen_a_stream_of_which_its_script_makes_nothing(
+    scene: Scene, ephemeral: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "SEEN_S", 0.02)
+    scene.world.stream("alice/phone/f", ephemeral=ephemeral)
+
+    async def run() -> None:
+        subscriber, outlet = scene.connect()
+        begun = (await subscriber.subscribe("alice/phone/f", "sum | if $ > 10"))["cursor"]
+        for d in (6, 7, "bad"):
+            await scene.insert(d, path="alice/phone/f")
+        while outlet.kinds[-1:] != ["seen"] or "failed" not in outlet.kinds:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        assert outlet.batches == []
+        cursor = outlet.notices[-1].cursor
+        assert cursor not in (begun, None)
+        subscriber.close()
+        again, more = scene.connect()
+        await again.subscribe("alice/phone/f", "sum | if $ > 10", Start(cursor=cursor))
+        await scene.insert(11, path="alice/phone/f")
+        await scene.settle()
+        assert (more.values, more.notices) == ([11], [])
+        again.close()
+
+    scene.run(run())
+
+
+def test_it_is_told_at_once_and_then_now_and_then_and_not_when_datapoints_say_so(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "SEEN_S", 5.0)
+
+    async def run() -> None:
+        subscriber, outlet = scene.connect()
+        await subscriber.subscribe(STREAM, "if $ > 10")
+        for d in range(10):
+            await scene.insert(d)
+        await scene.settle()
+        assert outlet.kinds == ["seen"]
+        await scene.insert(11)
+        await scene.settle()
+        assert (outlet.values, outlet.kinds) == ([11], ["seen"])
+        assert all(feed._seen_timer is None for s in subscriber.subscriptions.values() for feed in s.feeds.values())
+        subscriber.close()
+
+    scene.run(run())
+
+
+def test_a_reader_that_does_not_read_is_not_told_of_each_failure(scene: Scene) -> None:
+    async def run() -> None:
+        subscriber, outlet = scene.connect()
+        await subscriber.subscribe(STREAM, "$ + 1")
+        await scene.insert("bad")
+        await scene.settle()
+        outlet.full = True
+        for _ in range(50):
+            await scene.insert("bad")
+        await scene.insert(1)
+        await scene.pause()
+        assert [n.n for n in outlet.notices if n.kind == "failed"] == [1]
+        outlet.make_room()
+        await scene.settle()
+        assert outlet.values == [2]
+        assert [n.n for n in outlet.notices if n.kind == "failed"] == [1, 50]
+        subscriber.close()
+
+    scene.run(run())
+
+
+@pytest.mark.parametrize("ephemeral", [False, True])
+@pytest.mark.parametrize("script", ["imap($, count) | if last", "$ + 1" + " | $ - 1" * 300])
+def test_a_script_that_takes_long_does_not_hold_up_the_event_loop(scene: Scene, ephemeral: bool, script: str) -> None:
+    scene.world.stream("alice/phone/f", ephemeral=ephemeral)
+
+    async def run() -> None:
+        subscriber, outlet = scene.connect()
+        await subscriber.subscribe("alice/phone/f", script)
+        threads = set()
+        work = scripts.transformed_whole, scripts.transformed_around
+
+        def noted(run: Any) -> Any:
+            def inner(*args: Any) -> Any:
+                threads.add(threading.current_thread())
+                return run(*args)
+
+            return inner
+
+        with (
+            patch.object(hub, "transformed_whole", noted(work[0])),
+            patch.object(feed, "transformed_around", noted(work[1])),
+        ):
+            await scene.insert(*range(500), path="alice/phone/f")
+            await scene.settle()
+        assert len(outlet.values) in (1, 500)
+        assert threads
+        assert threading.current_thread() not in threads
+        await scene.insert(1, path="alice/phone/f")
+        await scene.settle()
+        assert len(outlet.batches) == 2
+        assert outlet.notices == []
         subscriber.close()
 
     scene.run(run())

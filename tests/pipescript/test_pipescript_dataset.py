@@ -148,6 +148,41 @@ def test_a_dataset_streams():
     assert peak < 2_000_000
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("before", 999_999),
+        ("closest", 999_999),
+        ("after", None),
+        ("count", 1_000_000),
+        ("sum", 499_999_500_000.0),
+        ("mean", 499_999.5),
+        ("max | if last", 999_999),
+        ("if $ < 10 | count", 10),
+    ],
+)
+def test_a_long_gap_between_two_rows_is_not_kept(name, value):
+    import numpy as np
+
+    def batches() -> Iterator[Batch]:
+        for start in range(0, 1_000_000, 10_000):
+            yield Batch.of(np.arange(start, start + 10_000, dtype=float), np.arange(start, start + 10_000))
+
+    rows = dataset([-1.0, 2e6], {"a": Column(batches(), find_interpolator(name), allow_null=True)})
+    next(rows)
+    tracemalloc.start()
+    assert next(rows) == (2e6, {"a": value})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3_000_000
+
+
+def test_a_script_that_ends_leaves_nothing_of_its_part_to_the_next():
+    points = [(float(i), float("nan") if i < 5 else i) for i in range(20)]
+    column = Column(batched(points, 2), find_interpolator("max"), allow_null=True)
+    assert [row["a"] for _, row in dataset([10.0, 12.0], {"a": column})] == [None, 12]
+
+
 def test_batches_come_before_the_error():
     def failing() -> Iterator[tuple[float, int]]:
         yield from ((float(i), i) for i in range(10))

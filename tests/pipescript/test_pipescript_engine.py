@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from connectordb import DatapointArray
 from connectordb.datapoint import Datapoint
 from connectordb.errors import ScriptError
-from connectordb.pipescript import Batch, Script, compile_script, engine, transform
-from connectordb.pipescript.kernels import stages
+from connectordb.pipescript import Batch, Script, Settings, compile_script, transform
+from connectordb.pipescript.limits import Limits
 from connectordb.pipescript.registry import TRANSFORMS
 
 # --- random scripts and data
@@ -64,10 +64,11 @@ class ScriptWriter:
             return "{" + f"'a': {alone()}, 'b': {alone()}" + "}:$['a']"
         if kind == 14:
             return choose(["max", "min"]) + f"({inner()})"
-        return choose(["bucket(3)", "tshift(5)", "alltrue", "anytrue", "$:count", "next(2)" if peek else "new"])
+        running = ["bucket(3)", "tshift(5)", "alltrue", "anytrue", "stddev", "quantile(0.3)", "$:count"]
+        return choose([*running, "next(2)" if peek else "new"])
 
     def stage(self) -> str:
-        kind = self.rng.randrange(8)
+        kind = self.rng.randrange(10)
         if kind < 3:
             return self.value(2)
         if kind < 5:
@@ -76,7 +77,9 @@ class ScriptWriter:
             return f"map({self.value(1)}, {self.value(1, peek=False)})"
         if kind == 6:
             return f"while({self.value(1)}, {self.value(1, peek=False)})"
-        return self.rng.choice(["ttrue", "tfalse", "if last", "if first"])
+        if kind == 8:
+            return f"resample('10s', {self.value(1, peek=False)}, 'UTC')"
+        return self.rng.choice(["ttrue", "tfalse", "if last", "if first", "lttb(3)", f"{self.value(1)} | if last"])
 
     def script(self) -> str:
         """Return a script of one to three stages."""
@@ -136,6 +139,31 @@ def test_any_cutting_into_batches_gives_the_same_points(text, data, cuts):
     assert run_cut(script, data, list(range(30))) == run_cut(script, data, [])
 
 
+@pytest.mark.parametrize("step", [1, 2, 3, 5, 100])
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("$ * 10 | min($) + 1 | if last", None),  # it has ended before the text comes
+        ("max(next) | min($ * 10) + 1 | if last", None),
+        ("$ * 10 | quantile(0.5) | if last", "only finite numbers have quantiles"),
+        ("$ * 1 | quantile(0.5) | if last", "cannot calculate with 'x'"),
+    ],
+)
+def test_what_a_later_stage_does_first_decides_however_the_data_are_cut(text, error, step):
+    data = [{"t": float(i), "d": d} for i, d in enumerate([1e308, 1e308, 1e308, 2.0, 3.0, "x", 4.0])]
+    out, found = run_cut(compile_script(text), data, list(range(0, 7, step)))
+    assert out == []
+    assert (found is None) if error is None else (error in str(found))
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 100])
+def test_an_error_in_a_part_that_looks_ahead_is_not_lost(step):
+    data = [{"t": float(i), "d": d} for i, d in enumerate([1, 2, 3, 4, "x", 5, 6, 7, 8, 9, 10])]
+    out, found = run_cut(compile_script("next(3) == ($ * 1 | next)"), data, list(range(0, 11, step)))
+    assert len(out) == 3
+    assert "cannot calculate with 'x'" in str(found)
+
+
 @settings(max_examples=100, deadline=None)
 @given(scripts, points(anything), points(anything))
 def test_a_script_keeps_nothing_between_runs(text, first, second):
@@ -173,6 +201,25 @@ def test_transform_takes_dictionaries_arrays_and_objects():
     assert transform(script, DatapointArray(plain)) == expected
     assert transform(script, iter([Datapoint(p["t"], p["d"]) for p in plain])) == expected
     assert transform(script, []) == []
+
+
+def test_numbers_of_numpy_are_numbers():
+    import numpy as np
+
+    data = [{"t": 1, "d": np.int64(2)}, {"t": 2, "d": np.float64(0.5)}, {"t": 3, "d": np.bool_(True)}, {"t": 4, "d": 1}]
+    assert [p["d"] for p in transform("$ + 1", data)] == [3, 1.5, 2, 2]
+    assert [type(p["d"]) for p in transform("$", [Datapoint(1.0, p["d"]) for p in data])] == [int, float, bool, int]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [((1, 2), "tuple (no JSON value)"), (object(), "object (no JSON value)"), ({1}, "set (no JSON value)")],
+)
+def test_what_is_no_json_value_is_named(value, shown):
+    for text in ("sum", "$ + 1", "$ < 1", "$['a']", "apply($)", "if $", "map($, count)", "length + $"):
+        with pytest.raises(ScriptError) as e:
+            transform(text, [{"t": 1, "d": value}])
+        assert shown in str(e.value)
 
 
 def test_integers_keep_their_digits():
@@ -267,13 +314,12 @@ def test_keys_are_bounded(script):
         list(compile_script(script).run(data))
 
 
-def test_copies_of_large_scripts_are_bounded(monkeypatch):
-    monkeypatch.setattr(engine, "COPIES_MAX", 50_000)
-    monkeypatch.setattr(stages, "COPIES_MAX", 50_000)
+def test_copies_of_large_scripts_are_bounded():
     inner = " + ".join(["$"] * 50)
     data = ({"t": float(i), "d": i} for i in range(2000))
-    with pytest.raises(ScriptError, match="too many copies"):
-        list(compile_script(f"map($, {inner})").run(data))
+    limits = Limits(script_copies_max=50_000)
+    with pytest.raises(ScriptError, match=r"too many copies .*script_copies_max"):
+        list(compile_script(f"map($, {inner})", Settings(limits=limits)).run(data))
 
 
 def test_copies_that_are_gone_do_not_count():
@@ -341,10 +387,17 @@ def test_results_that_grow_come_one_by_one():
 
 
 def test_a_long_script_works_on_few_datapoints_at_once():
-    running = compile_script(" | ".join(["$ + 1"] * 1000)).start()
+    many = Settings(limits=Limits(script_parts_max=10_000))
+    running = compile_script(" | ".join(["$ + 1"] * 1000), many).start()
     pieces = list(running.pieces(Batch([float(i) for i in range(2000)], list(range(2000)))))
     assert len(pieces) > 4
     assert [x for piece in pieces for x in piece.d] == [i + 1000 for i in range(2000)]
+
+
+def test_a_script_has_a_limited_number_of_parts():
+    with pytest.raises(ScriptError, match="more than 2000 parts"):
+        compile_script(" | ".join(["$ + 1"] * 1000))
+    compile_script(" | ".join(["$ + 1"] * 400))
 
 
 _CONSTANTS = ["5", "0", "-1", "2.5", "'a'", "'UTC'", "''", "true", "1/0", "10^300", "'Europe/Berlin'", "'1'", "'['"]

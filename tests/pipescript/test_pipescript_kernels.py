@@ -18,7 +18,9 @@ from connectordb.pipescript.registry import TRANSFORMS
 # --- random scripts of what there are kernels for, mixed with what there are none for
 
 _LEAVES = ["$"] * 6 + ["5", "0", "2.5", "true", "count", "sum", "mean", "i", "t", "dt", "first", "changed", "'a'"]
+_LEAVES += ["stddev", "quantile(0.5)"]
 _AGGREGATES = ["count", "sum", "mean", "i", "$", "max", "min", "$ * 2 + 1", "sum / count", "$ * 2 | mean | $ + 1"]
+_AGGREGATES += ["stddev", "quantile(0.4)", "{'a': mean, 'b': stddev}", "max - quantile(0)"]
 _TIMED = ["weekday('UTC')", "dayhour('America/New_York')", "hour('UTC')", "day('Europe/Berlin')", "monthday('UTC')"]
 _OPERATORS = ["+", "-", "*", "/", "%", "^", "<", ">", "<=", ">=", "==", "!=", "and", "or"]
 
@@ -52,8 +54,14 @@ class ScriptWriter:
         return choose(["(tshift(5) | t)", "$ == 'a'", "$ != 5", "max", "remember($ > 1)", "wc"])
 
     def stage(self) -> str:
-        kind = self.rng.randrange(12)
+        kind = self.rng.randrange(14)
         choose = self.rng.choice
+        if kind == 12:
+            window = choose(["'1h'", "'15m'", "'6h', 'America/New_York'", "'1d', 'Asia/Kathmandu'"]).partition(", ")
+            zone = window[2] or "'UTC'"
+            return f"resample({window[0]}, {choose(_AGGREGATES).replace(' | ', ':')}, {zone})"
+        if kind == 13:
+            return choose([f"{self.value(2)} | if last", "lttb(3)", "lttb(50)"])
         if kind < 4:
             return self.value(2)
         if kind < 7:
@@ -188,3 +196,22 @@ def test_too_many_keys_are_found_over_columns():
 
 def test_every_kernel_is_of_a_transform():
     assert {*transforms.VALUES, *transforms.POINTS, *groups.GROUPED, *stages.STAGES} <= TRANSFORMS.keys()
+
+
+@pytest.mark.parametrize("first", [[2**60 + 1], [1, 2**60 + 1, 2], [-(2**60) - 1]])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "max",
+        "min",
+        "max | if last",
+        "map($ > 3, max)",
+        "map(true, {'a': max, 'b': min})",
+        "resample('1d', max, 'UTC')",
+        "{'a': max} | if last",
+    ],
+)
+def test_large_integers_keep_their_digits_among_small_ones(text, first):
+    for rest in ([float(i) for i in range(40)], list(range(40)), [i if i % 2 else i + 0.5 for i in range(40)]):
+        script = compile_script(text)
+        assert run(script, [first, rest], columnwise=True) == run(script, [first, rest], columnwise=False)

@@ -279,4 +279,4 @@ def test_bounds():
         parse("$" + " + 1" * (NESTING_MAX + 1))
     deep = "not " * (NESTING_MAX - 2) + "$"
     assert [p.d for p in compile_script(deep).run([{"t": 1, "d": True}])] == [True]
-    assert len(list(compile_script("$ | " * 2000 + "$").run([{"t": 1, "d": 1}]))) == 1
+    assert len(list(compile_script("$ | " * 1900 + "$").run([{"t": 1, "d": 1}]))) == 1

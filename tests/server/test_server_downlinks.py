@@ -12,6 +12,7 @@ from itertools import count
 from typing import Any
 
 import pytest
+from websockets.frames import Opcode
 from websockets.sync.client import connect
 
 _names = count()
@@ -101,9 +102,13 @@ def test_a_request_is_sent_taken_on_done_and_read(lamp: Lamp) -> None:
 def test_acknowledging_again_gives_the_same_and_something_else_is_a_conflict(lamp: Lamp) -> None:
     id_ = lamp.send(1)["id"]
     first = lamp.tell(id_, "acknowledged", d=[{"d": 7}])
-    again = lamp.tell(id_, "acknowledged", d=[{"d": 8}])
+    again = lamp.tell(id_, "acknowledged", d=[{"d": 7}])
     assert (first.status, again.status) == (200, 200)
     assert again.json() == first.json()
+    for other in ({"d": [{"d": 8}]}, {"d": []}, {}):
+        answer = lamp.tell(id_, "acknowledged", **other)
+        assert (answer.status, answer.json()["error"]) == (409, "conflict")
+        assert "with something else" in answer.json()["msg"]
     assert [d for _, d in lamp.stored()] == [7]
     refused = lamp.tell(id_, "refused")
     assert (refused.status, refused.json()["error"]) == (409, "conflict")
@@ -116,6 +121,10 @@ def test_claims_conflict(lamp: Lamp) -> None:
     assert lamp.tell(id_, "delivered", by="one").status == 200
     other = lamp.tell(id_, "delivered", by="two")
     assert (other.status, other.json()["details"]) == (409, {"state": "delivered", "by": "one"})
+    answer = lamp.tell(id_, "acknowledged", by="two", d=[{"d": 99}])
+    assert (answer.status, answer.json()["details"]) == (409, {"state": "delivered", "by": "one"})
+    assert lamp.tell(id_, "acknowledged", by="one", d=[{"d": 5}]).status == 200
+    assert [d for _, d in lamp.stored()] == [5]
 
 
 def test_a_request_expires_or_is_superseded(lamp: Lamp) -> None:
@@ -129,14 +138,6 @@ def test_a_request_expires_or_is_superseded(lamp: Lamp) -> None:
         assert lamp.tell(one["id"], "delivered", by="x").json()["details"] == {"state": state, "by": ""}
     assert lamp.list("?state=queued").json() == [newest]
     assert lamp.stored() == []
-
-
-def test_old_devices_acknowledge_by_inserting_the_same(lamp: Lamp) -> None:
-    on, one, other = (lamp.send(d)["id"] for d in (True, 1, "x"))
-    assert lamp.device("PUT", lamp.data, [{"d": True}]).text == "ok"
-    assert [lamp.read(id_).json()["state"] for id_ in (on, one, other)] == ["acknowledged", "queued", "queued"]
-    [(t, _)] = lamp.stored()
-    assert lamp.read(on).json()["result"] == [{"t": t, "d": True}]
 
 
 def test_old_senders_insert_and_history_asks_nothing(lamp: Lamp) -> None:
@@ -157,9 +158,6 @@ def test_many_at_once(lamp: Lamp) -> None:
     found = lamp.list("?limit=1000").json()
     assert [one["d"] for one in found] == list(range(4000, 5000))
     assert [one["d"] for one in lamp.list().json()] == list(range(4900, 5000))
-    assert lamp.device("PUT", lamp.data, [{"d": i} for i in range(5000)]).status == 200
-    assert lamp.list("?state=queued").json() == []
-    assert len(lamp.list("?state=acknowledged&limit=1000").json()) == 1000
 
 
 @pytest.mark.parametrize(
@@ -470,26 +468,108 @@ def _until(true: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def test_device_of_old_that_got_a_request_is_not_asked_again(live: Any, client: Any) -> None:
-    client("POST", "/crud/test/oldlamp", {"streams": {"on": {"downlink": True}}})
-    key = client("GET", "/crud/test/oldlamp").json()["apikey"]
-    path = "test/oldlamp/on"
-    headers = {"Authorization": "Basic " + base64.b64encode(f":{key}".encode()).decode()}
+class OldLamp:
+    """A device of ConnectorDB 0.3, and its websocket."""
 
-    def state(wanted: str) -> str:
+    def __init__(self, live: Any, client: Any) -> None:
+        self.client = client
+        name = f"oldlamp{next(_names)}"
+        self.path = f"test/{name}/on"
+        client("POST", f"/crud/test/{name}", {"streams": {"on": {"downlink": True}}})
+        key = client("GET", f"/crud/test/{name}").json()["apikey"]
+        headers = {"Authorization": "Basic " + base64.b64encode(f":{key}".encode()).decode()}
+        self.rest = live.client(("", key))
+        self.connection = connect(f"ws://127.0.0.1:{live.port}/api/v1/websocket", additional_headers=headers)
+        self.socket = self.connection.__enter__()
+
+    def subscribe(self, transform: str = "") -> None:
+        self.socket.send(json.dumps({"cmd": "subscribe", "arg": f"{self.path}/downlink", "transform": transform}))
+        self.socket.send(json.dumps({"cmd": "ping", "id": 1}))
+        assert json.loads(self.socket.recv(10))["ok"]
+
+    def ask(self, d: Any) -> None:
+        """Let somebody ask for *d*."""
+        assert self.client("POST", f"/crud/{self.path}/data", [{"d": d}]).status == 200
+
+    def got(self) -> list[Any]:
+        return [point["d"] for point in json.loads(self.socket.recv(10))["data"]]
+
+    def answer_no_pings(self) -> None:
+        """As its client, which deals with one message after the other: with the ping when the callback is done."""
+        protocol = self.socket.protocol
+        send = protocol.send_frame
+        protocol.send_frame = lambda frame: None if frame.opcode is Opcode.PONG else send(frame)
+
+    def insert(self, d: Any) -> None:
+        self.socket.send(json.dumps({"cmd": "insert", "arg": self.path, "d": [{"d": d}]}))
+
+    def state(self, wanted: str) -> str:
+        """The state of the newest request, when it is *wanted*, or after some time."""
         deadline = time.monotonic() + 10
-        while (found := client("GET", f"/downlink/{path}").json()[-1]["state"]) != wanted:
+        while (found := self.client("GET", f"/downlink/{self.path}").json()[-1]["state"]) != wanted:
             if time.monotonic() > deadline:
                 return str(found)
             time.sleep(0.01)
         return wanted
 
-    with connect(f"ws://127.0.0.1:{live.port}/api/v1/websocket", additional_headers=headers) as socket:
-        socket.send(json.dumps({"cmd": "subscribe", "arg": f"{path}/downlink"}))
-        socket.send(json.dumps({"cmd": "ping", "id": 1}))
-        assert json.loads(socket.recv(10))["ok"]
-        client("POST", f"/crud/{path}/data", [{"d": True}])
-        assert [point["d"] for point in json.loads(socket.recv(10))["data"]] == [True]
-        assert state("delivered") == "delivered"  # the pong behind it says so
-        socket.send(json.dumps({"cmd": "insert", "arg": path, "d": [{"d": True}]}))
-        assert state("acknowledged") == "acknowledged"
+    def close(self) -> None:
+        self.connection.__exit__(None, None, None)
+        self.rest.close()
+        self.client("DELETE", f"/crud/{self.path.removesuffix('/on')}")
+
+
+@pytest.fixture
+def old_lamp(live: Any, client: Any) -> Iterator[OldLamp]:
+    made = OldLamp(live, client)
+    yield made
+    made.close()
+
+
+def test_device_of_old_that_got_a_request_is_not_asked_again(old_lamp: OldLamp) -> None:
+    old_lamp.subscribe()
+    old_lamp.ask(True)
+    assert old_lamp.got() == [True]
+    assert old_lamp.state("delivered") == "delivered"  # the pong behind it says so
+    old_lamp.insert(True)
+    assert old_lamp.state("acknowledged") == "acknowledged"
+
+
+def test_device_of_old_acknowledges_before_it_answers_the_ping(live: Any, old_lamp: OldLamp) -> None:
+    old_lamp.subscribe()
+    old_lamp.answer_no_pings()
+    id_ = live.client()("POST", f"/downlink/{old_lamp.path}", {"d": True}).json()["id"]
+    assert old_lamp.got() == [True]
+    old_lamp.insert(True)
+    assert old_lamp.state("acknowledged") == "acknowledged"
+    assert old_lamp.client("GET", f"/downlink/{old_lamp.path}/{id_}").json()["by"] == "0.3"
+
+
+def test_device_of_old_acknowledges_by_rest_and_behind_a_transform(old_lamp: OldLamp) -> None:
+    old_lamp.subscribe("if $ == true")
+    old_lamp.ask(True)
+    assert old_lamp.got() == [True]
+    assert old_lamp.rest("PUT", f"/crud/{old_lamp.path}/data", [{"d": True}]).status == 200
+    assert old_lamp.state("acknowledged") == "acknowledged"
+    [point] = old_lamp.client("GET", f"/crud/{old_lamp.path}/data?i1=0").json()
+    assert old_lamp.client("GET", f"/downlink/{old_lamp.path}").json()[0]["result"] == [point]
+    old_lamp.ask(False)
+    old_lamp.ask(True)
+    assert old_lamp.got() == [True]
+    assert old_lamp.state("delivered") == "delivered"
+    states = [one["state"] for one in old_lamp.client("GET", f"/downlink/{old_lamp.path}").json()]
+    assert states == ["acknowledged", "queued", "delivered"]
+
+
+def test_what_a_device_uploads_late_or_measures_acknowledges_nothing(old_lamp: OldLamp) -> None:
+    old_lamp.ask(True)  # while it is away
+    data = f"/crud/{old_lamp.path}/data"
+    assert old_lamp.rest("PATCH", data, [{"t": time.time() - 3600, "d": True}]).status == 200
+    assert old_lamp.rest("PUT", data, [{"d": True}]).status == 200
+    [asked] = old_lamp.client("GET", f"/downlink/{old_lamp.path}").json()
+    assert asked["state"] == "queued"
+    old_lamp.subscribe()  # of 0.3: it gets what comes, not what waited
+    old_lamp.insert(True)
+    old_lamp.ask("next")
+    assert old_lamp.got() == ["next"]
+    [asked, _] = old_lamp.client("GET", f"/downlink/{old_lamp.path}").json()
+    assert asked["state"] == "queued"

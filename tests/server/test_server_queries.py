@@ -10,6 +10,7 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -261,11 +262,15 @@ def test_others_are_answered_while_a_query_works(make_live: Callable[..., Any]) 
     assert waits and max(waits) < 2
 
 
-def test_query_ends_when_its_client_goes_away(make_live: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_query_ends_when_its_client_goes_away(make_live: Callable[..., Any], method: str) -> None:
     live = make_live()
     client = live.client()
-    body = json.dumps([slow_query(client)] * 10).encode()
-    head = f"POST /api/v1/query/merge HTTP/1.1\r\nHost: x\r\nAuthorization: {basic('test', 'test')}\r\n"
+    query = slow_query(client)
+    target, body = "query/merge", json.dumps([query] * 10).encode()
+    if method == "GET":  # a range with a transform
+        target, body = f"crud/{query['stream']}/data?i1=0&transform={quote(query['transform'])}", b""
+    head = f"{method} /api/v1/{target} HTTP/1.1\r\nHost: x\r\nAuthorization: {basic('test', 'test')}\r\n"
     with socket.create_connection(("127.0.0.1", live.port), timeout=20) as s:
         s.sendall(head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body)
         deadline = time.monotonic() + 20

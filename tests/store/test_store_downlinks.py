@@ -50,8 +50,8 @@ def change(store: SQLiteStore, downlink: Downlink, state: S, **given: Any) -> Do
     return changed
 
 
-def equal(store: SQLiteStore, stream: int, *texts: str, limit: int = 100) -> list[tuple[int, int]]:
-    found = do(store, lambda tx: tx.equal_downlinks(stream, (text.encode() for text in texts), limit))
+def equal(store: SQLiteStore, stream: int, *texts: str, limit: int = 100, by: str = "") -> list[tuple[int, int]]:
+    found = do(store, lambda tx: tx.equal_downlinks(stream, by, (text.encode() for text in texts), limit))
     return sorted((one.id, i) for one, i in found)
 
 
@@ -201,6 +201,13 @@ def test_equal_ones_are_found_among_very_many(sqlite_store: SQLiteStore, stream:
     assert len(equal(sqlite_store, stream, *texts, limit=700)) == 700
 
 
+def test_equal_ones_are_those_of_one_process(sqlite_store: SQLiteStore, stream: int) -> None:
+    made = add(sqlite_store, *(new(stream, by=by) for by in ("", "a", "b", "a")))
+    assert equal(sqlite_store, stream, "true", by="a") == [(made[1].id, 0), (made[3].id, 0)]
+    assert equal(sqlite_store, stream, "true", by="a", limit=1) == [(made[3].id, 0)]
+    assert equal(sqlite_store, stream, "true", by="c") == []
+
+
 def test_values_are_not_looked_at_if_nothing_is_open(sqlite_store: SQLiteStore, stream: int) -> None:
     add(sqlite_store, *(new(stream, state=state) for state in FINAL))
 
@@ -208,7 +215,7 @@ def test_values_are_not_looked_at_if_nothing_is_open(sqlite_store: SQLiteStore, 
         raise AssertionError
         yield
 
-    assert do(sqlite_store, lambda tx: tx.equal_downlinks(stream, never(), 9)) == []
+    assert do(sqlite_store, lambda tx: tx.equal_downlinks(stream, "", never(), 9)) == []
 
 
 def test_final_ones_are_forgotten_when_nothing_has_changed_for_long(sqlite_store: SQLiteStore, stream: int) -> None:
@@ -349,11 +356,11 @@ def test_any_sequence_of_calls_does_what_a_list_would(sqlite_store: SQLiteStore,
             case 5:
                 for one in chance.sample(found := of(stream, S.QUEUED, S.DELIVERED), min(len(found), 40)):
                     state = chance.choice([S.DELIVERED, S.REFUSED, S.ACKNOWLEDGED])
-                    model[one.id] = change(sqlite_store, one, state, changed=clock.now, by="me")
+                    model[one.id] = change(sqlite_store, one, state, changed=clock.now, by=chance.choice(["me", "you"]))
         assert sqlite_store.downlinks(stream, limit=99999) == of(stream)
         for state in S:
             assert sqlite_store.downlinks(stream, state=state, limit=20) == of(stream, state)[-20:]
         still = [one for one in of(stream, S.QUEUED, S.DELIVERED) if one.expires > clock.now]
         assert sqlite_store.open_downlinks(stream, limit=20) == still[:20]
-        same = [one.id for one in of(stream, S.QUEUED, S.DELIVERED) if one.d == b"true"]
-        assert [id_ for id_, _ in equal(sqlite_store, stream, "true", limit=99999)] == same
+        same = [one.id for one in of(stream, S.QUEUED, S.DELIVERED) if one.d == b"true" and one.by == "me"]
+        assert [id_ for id_, _ in equal(sqlite_store, stream, "true", limit=99999, by="me")] == same

@@ -24,12 +24,15 @@ __all__ = [
     "Call",
     "Fields",
     "Point",
+    "Reduction",
     "Upload",
     "answer_downlink",
     "count",
     "create",
     "decode_points",
     "delete",
+    "download_points",
+    "download_query",
     "error_of",
     "insert",
     "interpolators",
@@ -67,6 +70,8 @@ MERGE = "PATCH"
 
 QUERY_S = 60.0
 """So long a server works on a query at most, unless it is set up otherwise."""
+DOWNLOAD_S = 600.0
+"""So long it may take until a download begins: tables with typed columns are sent when all has been read."""
 
 
 class Call(NamedTuple, Generic[T]):
@@ -105,6 +110,36 @@ class Upload(NamedTuple):
     source: str
     first: int
     last: int
+
+
+class Reduction(NamedTuple):
+    """What to make of a range: fewer datapoints, or statistics of windows of time.
+
+    Attributes:
+        points: At most so many datapoints; ``None``: all.
+        every: Length of a window; ``None``: there are none.
+        stats: Names of statistics.
+        zone: Time zone whose calendar it is.
+    """
+
+    points: int | None = None
+    every: str | None = None
+    stats: tuple[str, ...] = ()
+    zone: str | None = None
+
+    @property
+    def query(self) -> str:
+        """Parameters, each with ``&`` in front of it."""
+        from urllib.parse import urlencode
+
+        fields = {
+            "points": self.points,
+            "every": self.every,
+            "stat": ",".join(self.stats) if self.stats else None,
+            "zone": self.zone,
+        }
+        given = {name: value for name, value in fields.items() if value is not None}
+        return f"&{urlencode(given)}" if given else ""
 
 
 # -- the server ------------------------------------------------------------------------------------------------------
@@ -188,9 +223,34 @@ def time_index(path: str, t: float, *, downlink: bool = False) -> Call[int]:
     return Call("GET", f"{_data(path)}?q=time2index&t={_number(t)}{_downlink(downlink)}", _read_int)
 
 
-def points(path: str, span: Range, *, downlink: bool = False, transform: str | None = None) -> Call[list[Point]]:
-    """Read the datapoints of a range."""
-    return Call("GET", _points_target(path, span, downlink, transform), decode_points)
+def points(
+    path: str,
+    span: Range,
+    *,
+    downlink: bool = False,
+    transform: str | None = None,
+    reduction: Reduction | None = None,
+) -> Call[list[Point]]:
+    """Read the datapoints of a range, or what *reduction* makes of them."""
+    target = _points_target(path, span, downlink, transform)
+    if reduction is None:
+        return Call("GET", target, decode_points)
+    return Call("GET", target + reduction.query, decode_points, wait_s=QUERY_S)
+
+
+def download_points(
+    path: str,
+    form: str,
+    span: Range,
+    *,
+    downlink: bool = False,
+    transform: str | None = None,
+    reduction: Reduction | None = None,
+) -> Call[None]:
+    """As `points`, in some format; the body is for who sends this."""
+    query = "" if reduction is None else reduction.query
+    target = f"{_points_target(path, span, downlink, transform)}{query}&format={form}"
+    return Call("GET", target, _read_nothing, wait_s=DOWNLOAD_S)
 
 
 def raw_points(path: str, span: Range, *, downlink: bool = False) -> Call[list[msgspec.Raw]]:
@@ -244,6 +304,12 @@ def insert(
 def query(kind: str, body: Any, *, wait_s: float = QUERY_S) -> Call[list[Point]]:
     """Ask for what a ``merge`` or a ``dataset`` gives."""
     return Call("POST", f"{API}/query/{kind}", decode_points, _json(body), _JSON, wait_s=wait_s)
+
+
+def download_query(kind: str, form: str, body: Any) -> Call[None]:
+    """Ask for what a ``merge`` or a ``dataset`` gives in some format; the body is for who sends this."""
+    target = f"{API}/query/{kind}?format={form}"
+    return Call("POST", target, _read_nothing, _json(body), _JSON, wait_s=DOWNLOAD_S)
 
 
 # -- downlinks -------------------------------------------------------------------------------------------------------
@@ -368,6 +434,10 @@ def _read_ok(body: bytes) -> None:
 
 
 # -- requests --------------------------------------------------------------------------------------------------------
+
+
+def _read_nothing(body: bytes) -> None:
+    pass
 
 
 def _data(path: str) -> str:

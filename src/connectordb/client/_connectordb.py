@@ -194,7 +194,12 @@ class ConnectorDB(Device):
         import_users(self._session, directory)
 
     def close(self) -> None:
-        """Close all connections. Every use raises `Closed` from then on; closing twice does nothing."""
+        """Close all connections. Every use raises `Closed` from then on; closing twice does nothing.
+
+        Callbacks of subscriptions that run may come to their end before, and what they answer to requests still goes
+        out; after ten seconds they are waited for no longer, and what they answer then is lost. None is called any
+        more. From within a callback this returns at once, and the connections close when the callback has ended.
+        """
         self._session.close()
 
     def __enter__(self) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -90,8 +91,8 @@ class Downlink:
         If the server goes away meanwhile, it is asked again when it is back.
 
         Args:
-            timeout: How long to wait, in seconds. When it has passed, the state is returned as it is then, which
-                is ``queued`` or ``delivered``; nothing is raised. ``None``: for ever (unless it expires).
+            timeout: How long to wait, in seconds. When it has passed, the state is returned as it was last heard,
+                which is ``queued`` or ``delivered``; nothing is raised. ``None``: for ever (unless it expires).
 
         Raises:
             NotFound: it has been forgotten, or there is no right to see it any more.
@@ -105,7 +106,7 @@ class Downlink:
         end = None if timeout is None else time.monotonic() + timeout
         backoff = Backoff(self._session.rand)
         while self.state not in FINAL:
-            left = POLL_S if end is None else max(0.0, end - time.monotonic())
+            left = math.inf if end is None else max(0.0, end - time.monotonic())
             try:
                 call = _calls.read_downlink(self._path, self.id, wait_s=min(left, POLL_S))
                 self._fields = self._session.run(call, give_up_s=left)

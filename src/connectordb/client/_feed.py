@@ -62,10 +62,11 @@ class Notice(NamedTuple):
         kind: ``lag``: the callback is slower than the data comes; what is behind follows. ``missed``: datapoints of an
             ephemeral stream are lost, as it stores none. ``reset``: the stream is not the one that it was when the
             subscription was there last: it has been deleted and created anew, and all of it follows; or the database
-            was restored from a backup, and the subscription goes on from now. ``failed``: the transform has failed on
-            an insert, as `error` says, and nothing comes of it. ``ended``: nothing more comes, because of `error`.
+            was restored from a backup, and the subscription goes on from now. ``failed``: the transform has failed, as
+            `error` says, and nothing comes of some datapoints. ``ended``: nothing more comes, because of `error`.
         path: Of the stream, as callbacks get it; of all of a pattern, the pattern.
-        n: How many datapoints: that wait (``lag``), or are lost (``missed``; ``None``: nobody knows how many).
+        n: How many datapoints: that wait (``lag``), are lost (``missed``; ``None``: nobody knows how many), or of which
+            nothing comes (``failed``).
         error: Why it has failed or ended.
     """
 
@@ -180,7 +181,7 @@ class Arrival(NamedTuple):
 
 
 class Confirmed(NamedTuple):
-    """The server has accepted a wish."""
+    """The server has accepted a wish, or has said that there was nothing for it up to its cursor."""
 
     wish: Wish
 
@@ -334,9 +335,12 @@ class Feed:
             else:
                 wish.forget(path)
             return (Told(wish, Notice("ended", path, None, _error_of(message)), last),)
+        if kind == "seen" and wish.state is WishState.LIVE:
+            wish.take(Arrival(path, _NOTHING, 0, message.cursor))
+            return (Confirmed(wish),)
         # These may come just before the answer which makes it live.
         if kind == "failed" and wish.state is WishState.LIVE:
-            return (Told(wish, Notice(kind, path, None, _error_of(message)), False),)
+            return (Told(wish, Notice(kind, path, message.n, _error_of(message)), False),)
         if kind in ("lag", "missed", "reset") and wish.state in (WishState.ASKED, WishState.LIVE):
             return (Told(wish, Notice(kind, path, message.n), False),)
         return ()  # of a later version

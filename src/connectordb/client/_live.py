@@ -16,9 +16,11 @@ import msgspec
 from ..errors import Closed, RequestError, ServerError, TransportError, from_wire
 from . import _calls
 from ._backoff import Backoff
+from ._breaker import Breaker
 from ._calls import Point
-from ._feed import may_go_by
+from ._feed import Notice, may_go_by
 from ._sse import Event, EventParser
+from ._subscription import OnNotice
 from ._transport import StreamReply
 
 if TYPE_CHECKING:
@@ -45,13 +47,20 @@ class Live:
     """
 
     def __init__(
-        self, session: Session, path: str, start: Mapping[str, str], transform: str = "", downlink: bool = False
+        self,
+        session: Session,
+        path: str,
+        start: Mapping[str, str],
+        transform: str = "",
+        downlink: bool = False,
+        on_notice: OnNotice | None = None,
     ) -> None:
         self._session = session
         self._path = path
         self._start = start
         self._transform = transform
         self._downlink = downlink
+        self._on_notice = on_notice
         self._pid = os.getpid()
         self._open = ExitStack()
         self._reply: StreamReply | None = None
@@ -62,7 +71,8 @@ class Live:
         self._closed = threading.Event()
         self._using = threading.Lock()
         self._missed: int | None = 0
-        self._transport = session.transport.clone()
+        self._breaker = Breaker()
+        self._transport = session.transport.clone(self._breaker)
         try:
             session.opened(self)
             self._connect()
@@ -86,6 +96,7 @@ class Live:
         self._closed.set()
         if os.getpid() != self._pid:  # the connection is that of another process
             return
+        self._breaker.close()
         reply = self._reply
         if reply is not None:
             reply.abort()
@@ -188,19 +199,38 @@ class Live:
             raise ServerError(f"the server sent an event that no ConnectorDB server sends: {e}") from e
         if event.kind == "start":
             self._cursor = event.id
+        elif event.kind == "seen":  # there was nothing for us up to here
+            self._next_cursor = event.id
+            if not self._ready:
+                self._cursor = event.id
         elif event.kind == "ended":
             raise from_wire(int(fields.get("code") or 500), fields)
-        elif event.kind == "missed":
+        elif event.kind in ("lag", "missed", "reset", "failed"):
             n = fields.get("n")
-            self._missed = self._missed + n if isinstance(n, int) and self._missed is not None else None
-            log.warning("The live stream '%s' has missed %s datapoints", self._path, "some" if n is None else n)
-        elif event.kind == "reset":
+            error = from_wire(int(fields.get("code") or 500), fields) if event.kind == "failed" else None
+            self._tell(Notice(event.kind, self._path, n if isinstance(n, int) else None, error))
+
+    def _tell(self, notice: Notice) -> None:
+        if notice.kind == "missed":
+            self._missed = None if notice.n is None or self._missed is None else self._missed + notice.n
+        if self._on_notice is not None:
+            try:
+                self._on_notice(notice)
+            except Exception:
+                log.exception("on_notice of the live stream '%s' failed", self._path)
+        elif notice.kind == "failed":
+            log.error("The transform of the live stream '%s' has failed: %s", self._path, notice.error)
+        elif notice.kind == "missed":
+            n = "some" if notice.n is None else notice.n
+            log.warning("The live stream '%s' has missed %s datapoints", self._path, n)
+        elif notice.kind == "reset":
             log.warning("The stream '%s' is not the one that it was: it begins anew", self._path)
 
     def _hang_up(self) -> None:
         self._reply = None
         self._events = iter(())
         self._open.close()
+        self._breaker.cut()
 
 
 def _events(reply: StreamReply) -> Iterator[Event]:

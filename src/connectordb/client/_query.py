@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from os import PathLike
 from typing import TYPE_CHECKING, Literal, Self, SupportsIndex, overload
 
 from ..datapoints import DatapointArray, Time, to_timestamp
@@ -88,6 +89,10 @@ class Merge:
             TransportError: no answer, or it broke off, perhaps as a transform has failed. Asking again is safe.
         """
         return DatapointArray(_ask(self._cdb, "merge", self._parts))
+
+    def download(self, path: str | PathLike[str], format: str | None = None) -> None:
+        """Write the datapoints to the file *path*, in some format; see `Stream.download`."""
+        _download(self._cdb, "merge", self._parts, path, format)
 
     def __repr__(self) -> str:
         return f"Merge({', '.join(repr(part['stream']) for part in self._parts)})"
@@ -206,9 +211,24 @@ class Dataset:
             Invalid: there are no columns, or too many rows; or the times do not go from *t1* up to *t2*.
             NotFound, PermissionDenied, ScriptError, InvalidRange, LimitReached, TransportError: as `Merge.run`.
         """
-        rows = Rows(_ask(self._cdb, "dataset", {**self._fields, "dataset": self._columns}))
+        rows = Rows(_ask(self._cdb, "dataset", self._body))
         rows.columns = [*self._columns] if "dt" in self._fields else ["x", *self._columns]
         return rows
+
+    def download(self, path: str | PathLike[str], format: str | None = None) -> None:
+        """Write the rows to the file *path*, in some format; see `Stream.download`.
+
+        CSV, Arrow and Parquet have a column ``t`` and those of the dataset; with a *posttransform*, whose results may
+        be anything, a column ``t`` and one ``d``.
+
+        Raises:
+            InvalidValue: a column of such a table would be called ``t``, as that of the times is.
+        """
+        _download(self._cdb, "dataset", self._body, path, format)
+
+    @property
+    def _body(self) -> _calls.Fields:
+        return {**self._fields, "dataset": self._columns}
 
     def __repr__(self) -> str:
         return f"Dataset({', '.join(map(repr, self._columns))})"
@@ -251,6 +271,12 @@ class Rows(DatapointArray):
 def _ask(cdb: Device, kind: str, body: object) -> list[_calls.Point]:
     session = cdb._session
     return session.run(_calls.query(kind, body, wait_s=max(_calls.QUERY_S, session.timeout_s)))
+
+
+def _download(cdb: Device, kind: str, body: object, path: str | PathLike[str], form: str | None) -> None:
+    from ._download import download, format_of
+
+    download(cdb._session, _calls.download_query(kind, format_of(path, form), body), path)
 
 
 def _source(cdb: Device, stream: Stream | str | Merge) -> _calls.Fields:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..datapoints import DatapointArray
-from ..errors import Conflict, ConnectorDBError, Invalid, InvalidValue, PermissionDenied, TooLarge, TransportError
+from ..errors import (
+    Closed,
+    Conflict,
+    ConnectorDBError,
+    Invalid,
+    InvalidValue,
+    PermissionDenied,
+    TimestampOrder,
+    TooLarge,
+    TransportError,
+)
 from . import _calls
 from ._backoff import Backoff
 from ._encode import encode_points
@@ -25,9 +36,13 @@ __all__ = ["Memory", "RequestHandler", "refuse_result"]
 log = logging.getLogger("connectordb")
 
 Answer = dict[str, Any]
+Key = tuple[str, int, float]
+"""A request: the stream, its number, and its time (after a restored backup, a number may come again)."""
 REMEMBERED_MAX = 10_000
 """How many requests are known again when they come twice."""
 MSG_CHARS_MAX = 1000
+_BAD_ANSWER = (Invalid, PermissionDenied, TimestampOrder, TooLarge)
+"""What is wrong with the datapoints that a callback has returned."""
 
 
 class _Request(msgspec.Struct):
@@ -50,22 +65,39 @@ class Memory:
 
     A request that is not among it and is said to have been delivered was taken on by another process, or an earlier
     one: whether it was done, nobody knows. So forgetting never lets one be done twice.
+
+    Several threads may use it, as several subscriptions may meet the same request.
     """
 
     def __init__(self) -> None:
-        self._answers: OrderedDict[tuple[str, int, float], Answer | None] = OrderedDict()
+        self._lock = threading.Lock()
+        self._answers: OrderedDict[Key, Answer | None] = OrderedDict()
 
-    def __contains__(self, key: tuple[str, int, float]) -> bool:
-        return key in self._answers
+    def take_on(self, key: Key) -> bool:
+        """Note that it is being done; ``False`` if that is noted already."""
+        with self._lock:
+            if key in self._answers:
+                return False
+            self._answers[key] = None
+            if len(self._answers) > REMEMBERED_MAX:
+                self._answers.popitem(last=False)
+            return True
 
-    def __getitem__(self, key: tuple[str, int, float]) -> Answer | None:
+    def forget(self, key: Key) -> None:
+        """It is not for this process."""
+        with self._lock:
+            self._answers.pop(key, None)
+
+    def answered(self, key: Key, answer: Answer) -> None:
+        """Note how it was answered."""
+        with self._lock:
+            if key in self._answers:
+                self._answers[key] = answer
+
+    def answer(self, key: Key) -> Answer | None:
         """How it was answered; ``None``: not yet."""
-        return self._answers[key]
-
-    def __setitem__(self, key: tuple[str, int, float], answer: Answer | None) -> None:
-        self._answers[key] = answer
-        if len(self._answers) > REMEMBERED_MAX:
-            self._answers.popitem(last=False)
+        with self._lock:
+            return self._answers.get(key)
 
 
 class RequestHandler:
@@ -77,36 +109,39 @@ class RequestHandler:
             it has been done, the datapoints that say what has been done, or ``False`` or ``None`` when it has not.
         memory: Shared by all handlers of the session.
         token: By this the server knows the session.
+        transformed: What the callback gets is not what was asked, but what a script has made of it.
     """
 
-    def __init__(self, session: Session, callback: Callback, memory: Memory, token: str) -> None:
+    def __init__(
+        self, session: Session, callback: Callback, memory: Memory, token: str, *, transformed: bool = False
+    ) -> None:
         check_callable(callback)
         self._session = session
         self._callback = callback
         self._memory = memory
         self._token = token
+        self._transformed = transformed
 
     def __call__(self, arrival: Arrival) -> None:
         """See `Handler`."""
         request = _decode(memoryview(arrival.body))
         stream = arrival.path.removesuffix("/downlink")
         key = (stream, request.id, request.t)
-        if key in self._memory:  # it came again, as the connection broke
-            answer = self._memory[key]
-            if answer is not None:
-                self._send(stream, request, answer)
+        if not self._memory.take_on(key):  # it came again, as the connection broke
+            known = self._memory.answer(key)
+            if known is not None:
+                self._send(stream, request, known)
             return
         if not self._claim(stream, request):
+            self._memory.forget(key)
             return
-        self._memory[key] = None
         error: BaseException | None = None
         try:
-            answer = self._answer_of(self._callback(arrival.path, DatapointArray([request.point])))
+            answer = self._answer_of(request, self._callback(arrival.path, DatapointArray([request.point])))
         except BaseException as e:
             answer, error = self._refusal(f"{type(e).__name__}: {e}"), e
-        self._memory[key] = answer
-        sent = self._send(stream, request, answer)
-        self._memory[key] = sent
+        self._memory.answered(key, answer)
+        self._memory.answered(key, self._send(stream, request, answer))
         if error is not None:
             raise error
 
@@ -122,22 +157,25 @@ class RequestHandler:
             return False
         body = msgspec.json.encode({"state": "delivered", "by": self._token})
         try:
-            self._persist(_calls.answer_downlink(stream, request.id, body))
+            if self._session.closing.is_set():
+                return False
+            self._persist(_calls.answer_downlink(stream, request.id, body), at_close=False)
         except Conflict as e:
             log.info("Request %d to '%s' is not for this process: %s", request.id, stream, e)
             return False
         except ConnectorDBError as e:
-            if not self._session.closed.is_set():
+            if not self._session.closing.is_set():
                 log.warning("Request %d to '%s' is not done, as it cannot be taken on: %s", request.id, stream, e)
             return False
         return True
 
-    def _answer_of(self, result: Any) -> Answer:
+    def _answer_of(self, request: _Request, result: Any) -> Answer:
         if result is None or result is False:
             return self._refusal("")
         answer: Answer = {"state": "acknowledged", "by": self._token}
         if result is True:
-            return answer
+            done = [{"d": request.d}]
+            return {**answer, "d": msgspec.Raw(encode_points(done))} if self._transformed else answer
         if isinstance(result, Mapping | str | bytes) or not isinstance(result, Iterable):
             raise InvalidValue(
                 f"the callback returned {result!r:.60}; it has to return True, False, None, or a list of datapoints"
@@ -151,27 +189,36 @@ class RequestHandler:
     def _send(self, stream: str, request: _Request, answer: Answer) -> Answer:
         """Bring *answer* to the server; return what it has taken instead if it does not take that."""
         try:
-            self._persist(_calls.answer_downlink(stream, request.id, msgspec.json.encode(answer)))
-        except Conflict as e:
-            log.warning("The answer to request %d to '%s' comes too late: %s", request.id, stream, e)
+            self._persist(_calls.answer_downlink(stream, request.id, msgspec.json.encode(answer)), at_close=True)
         except ConnectorDBError as e:
+            if isinstance(e, Conflict) and not isinstance(e, TimestampOrder):  # it is settled
+                log.warning("The answer to request %d to '%s' comes too late: %s", request.id, stream, e)
+                return answer
             log.error("The server does not have the answer to request %d to '%s': %s", request.id, stream, e)
-            if answer["state"] == "acknowledged" and isinstance(e, Invalid | PermissionDenied | TooLarge):
+            if answer["state"] == "acknowledged" and isinstance(e, _BAD_ANSWER):
                 return self._send(stream, request, self._refusal(f"the answer was not taken: {e.msg}"))
         return answer
 
-    def _persist(self, call: _calls.Call[_calls.Fields]) -> None:
-        """Send *call* until it is answered, for as long as the client is open."""
+    def _persist(self, call: _calls.Call[_calls.Fields], *, at_close: bool) -> None:
+        """Send *call* until it is answered, for as long as the client is open.
+
+        Args:
+            call: What to send.
+            at_close: Try once more when the client is closed meanwhile.
+        """
         backoff = Backoff(self._session.rand)
         while True:
+            closing = self._session.closing.is_set()
+            if closing and not at_close:
+                raise Closed("this client has been closed")
             try:
-                self._session.run(call)
+                self._session.run(call, give_up_s=0.0 if closing else None)
                 return
             except ConnectorDBError as e:
-                if self._session.closed.is_set() or not (isinstance(e, TransportError) or may_go_by(e)):
+                if closing or not (isinstance(e, TransportError) or may_go_by(e)):
                     raise
                 log.info("The server does not answer, and is asked again: %s", e)
-            self._session.closed.wait(backoff.next_s())
+            self._session.closing.wait(backoff.next_s())
 
 
 def refuse_result(path: str, result: Any) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar
 from weakref import WeakSet
 
 import msgspec
@@ -35,6 +36,8 @@ BACKOFF_FIRST_S = 0.2
 BACKOFF_MAX_S = 10.0
 LATE_S = 5.0
 """How much later than promised the answer to a call that waits may come."""
+GRACE_S = 0.4
+"""The same, when the caller has said for how long to wait."""
 
 _NOT_DONE = (429, 503)
 """Answers which say that the request was not carried out, and may be later."""
@@ -102,6 +105,7 @@ class Session:
         self._retries = retries
         self._deadline_s = deadline_s
         self._closed = threading.Event() if closed is None else closed
+        self._closing = threading.Event()
         self._sleep = self._closed.wait if sleep is None else sleep
         self._own_sleep = sleep
         self._rand = _random if rand is None else rand
@@ -139,6 +143,11 @@ class Session:
         return self._closed
 
     @property
+    def closing(self) -> threading.Event:
+        """Set when this session begins to close: nothing that goes on for long is begun any more."""
+        return self._closing
+
+    @property
     def rand(self) -> Callable[[], float]:
         """Gives a random number in ``[0, 1)``."""
         return self._rand
@@ -161,7 +170,7 @@ class Session:
     def opened(self, live: Live) -> None:
         """Close *live* together with this session. Raises `Closed` if that has happened."""
         with self._lives_lock:
-            if self._closed.is_set():
+            if self._closing.is_set() or self._closed.is_set():
                 raise Closed("this client has been closed")
             self._lives.add(live)
 
@@ -174,7 +183,7 @@ class Session:
 
     def sibling(self, credentials: Credentials) -> Session:
         """Return a session of somebody else over the same transport. It is closed together with this one."""
-        return Session(
+        sibling = Session(
             self.transport,
             credentials,
             timeout_s=self._timeout_s,
@@ -185,13 +194,18 @@ class Session:
             clock=self._clock,
             closed=self._closed,
         )
+        sibling._closing = self._closing
+        return sibling
 
-    def run(self, call: Call[T], *, give_up_s: float | None = None) -> T:
+    def run(self, call: Call[T], *, give_up_s: float | None = None, into: BinaryIO | None = None) -> T:
         """Send *call* and return its result.
 
         Args:
             call: What to send.
-            give_up_s: It is not sent again later than this. ``None``: as the session was told.
+            give_up_s: It is not sent again later than this, and if it is one that waits, its answer is not waited for
+                any longer. ``None``: as the session was told.
+            into: A file that gets the body of a good answer, as it comes, in the place of all that it holds; *call*
+                reads an empty one then.
 
         Raises:
             RequestError: the server refused it.
@@ -199,7 +213,8 @@ class Session:
             TransportError: no answer came. If the call is not repeatable, it may or may not have been carried out.
             Closed: the session has been closed.
         """
-        give_up = self._clock() + (self._deadline_s if give_up_s is None else min(give_up_s, self._deadline_s))
+        began = self._clock()
+        give_up = began + (self._deadline_s if give_up_s is None else min(give_up_s, self._deadline_s))
         maybe_done = False
         attempt = 0
         while True:
@@ -207,7 +222,8 @@ class Session:
                 raise Closed("this client has been closed")
             reply: Reply | None = None
             try:
-                reply = self._send(call)
+                left_s = math.inf if give_up_s is None else max(0.0, began + give_up_s - self._clock())
+                reply = self._send(call, into, left_s)
                 if 200 <= reply.status < 300:
                     return self._read(call, reply)
                 error: TransportError | RequestError | ServerError
@@ -230,27 +246,59 @@ class Session:
             self._sleep(wait_s)
 
     def close(self) -> None:
-        """Close all connections, and end all waiting for another attempt. Calls raise `Closed` from then on."""
-        self._closed.set()
+        """Close all connections, and end all waiting for another attempt. Calls raise `Closed` from then on.
+
+        First the iterations over live streams end, and subscriptions receive nothing more. Callbacks which run may come
+        to their end, and what they return to requests still goes out: they have ten seconds, and none is called any
+        more. Closed from within a callback, this returns at once, and the session closes after the callback.
+        """
+        self._closing.set()
         with self._lives_lock:
             lives = list(self._lives)
         for live in lives:
             live.close()
-        pid = os.getpid()
-        subscriptions, waiting = self._subscriptions.get(pid), self._waiting.pop(pid, None)
-        if subscriptions is not None:
-            subscriptions.close()
+        subscriptions = self._subscriptions.get(os.getpid())
+        if subscriptions is None:
+            self._close()
+            return
+        subscriptions.stop()
+        if subscriptions.in_callback:
+            # No daemon: an interpreter that ends waits for it, and with it for the answers.
+            closer = threading.Thread(
+                target=self._close_after, args=(subscriptions,), name="connectordb-close", daemon=False
+            )
+            closer.start()
+        else:
+            self._close_after(subscriptions)
+
+    def _close_after(self, subscriptions: Subscriptions) -> None:
+        subscriptions.join()
+        self._close()
+
+    def _close(self) -> None:
+        self._closed.set()
+        waiting = self._waiting.pop(os.getpid(), None)
         if waiting is not None:
             waiting.close()
         self.transport.close()
 
-    def _send(self, call: Call[T]) -> Reply:
+    def _send(self, call: Call[T], into: BinaryIO | None = None, left_s: float = math.inf) -> Reply:
         if call.wait_s is None:
             transport, timeout_s = self.transport, self._timeout_s
         else:
-            transport, timeout_s = self._transport_to_wait(), call.wait_s + min(LATE_S, self._timeout_s)
+            transport = self._transport_to_wait()
+            timeout_s = min(call.wait_s + min(LATE_S, self._timeout_s), left_s + GRACE_S)
         headers = {**self._headers, **call.headers}
-        return transport.request(call.method, call.target, headers=headers, body=call.body, timeout_s=timeout_s)
+        if into is None:
+            return transport.request(call.method, call.target, headers=headers, body=call.body, timeout_s=timeout_s)
+        with transport.stream(call.method, call.target, headers=headers, body=call.body, timeout_s=timeout_s) as reply:
+            if not 200 <= reply.status < 300:
+                return Reply(reply.status, reply.headers, b"".join(reply.iter_bytes()))
+            into.seek(0)
+            into.truncate()
+            for piece in reply.iter_bytes():
+                into.write(piece)
+            return Reply(reply.status, reply.headers, b"")
 
     def _transport_to_wait(self) -> Transport:
         """Carries what the server takes its time for, so that it is not in the way of the rest."""

@@ -13,6 +13,8 @@ from ..errors import Closed, ConnectFailed, RequestError, ServerError, TimedOut,
 if TYPE_CHECKING:
     from websockets.sync.client import ClientConnection
 
+    from ._breaker import Breaker
+
 __all__ = ["Socket", "SocketClosed", "open_socket"]
 
 _silent = logging.getLogger("connectordb.client.websockets")
@@ -60,7 +62,14 @@ class SocketClosed(Closed):
 
 
 def open_socket(
-    host: str, port: int, target: str, *, secure: bool, headers: Mapping[str, str], timeout_s: float
+    host: str,
+    port: int,
+    target: str,
+    *,
+    secure: bool,
+    headers: Mapping[str, str],
+    timeout_s: float,
+    breaker: Breaker,
 ) -> Socket:
     """Connect to a websocket server; its certificate is verified.
 
@@ -71,17 +80,16 @@ def open_socket(
         secure: Over TLS.
         headers: To be sent with the request.
         timeout_s: How long to wait for the connection to be ready.
+        breaker: Makes the connection, and breaks it until it is ready.
 
     Raises:
         ConnectFailed, TimedOut: there is no connection.
         RequestError, ServerError: the server refused it.
     """
-    import socket
-
     from websockets.sync.client import connect
 
     with _opening():
-        raw = socket.create_connection((host.strip("[]"), port), min(timeout_s, CONNECT_TIMEOUT_S))
+        raw = breaker.connect(host.strip("[]"), port, min(timeout_s, CONNECT_TIMEOUT_S))
         try:
             raw.settimeout(None)
             # With a socket of ours, the library follows no redirects: credentials never go to another host.
@@ -102,6 +110,8 @@ def open_socket(
         except BaseException:
             raw.close()
             raise
+        finally:
+            breaker.release()
     return _Websocket(connection)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike, urandom
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, overload
 
+from ..datapoint import TIME_MAX_S
 from ..datapoints import DatapointArray, Time, to_timestamp
 from ..errors import ConnectorDBError, InvalidRange, InvalidValue
 from ..query import Range
@@ -34,8 +35,12 @@ __all__ = ["Stream"]
 
 PAGE_POINTS = 10_000
 """How many datapoints `Stream.iter` holds at a time."""
+_EMPTY = Range(t1=TIME_MAX_S)
+"""No datapoint is that late."""
 INDEX_MAX = 2**62
 """No stream is that long; greater indices would not fit into what servers count with."""
+DEFAULT_STATS = ("mean", "min", "max")
+"""Of windows, if nobody says otherwise."""
 _JSON_TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
 _SIMPLE_SCHEMAS: list[dict[str, str]] = [{}, *({"type": name} for name in _JSON_TYPES)]
 
@@ -138,6 +143,42 @@ class Stream(ConnectorObject):
         mode = _calls.MERGE if merge else _calls.RESTAMP if restamp else _calls.INSERT
         self._insert_many(datapoint_array, mode, downlink=downlink)
 
+    def insert_df(
+        self,
+        df: pandas.DataFrame | pandas.Series[Any] | polars.DataFrame,
+        restamp: bool = False,
+        *,
+        merge: bool = False,
+        downlink: bool = False,
+        missing: Literal["skip", "null"] = "skip",
+    ) -> None:
+        """Insert a table of pandas or polars, in requests of at most 5000 datapoints, as `insert_array` does.
+
+        Args:
+            df: A DataFrame. The times are its column ``t`` (times, or seconds since the Unix epoch), or in pandas its
+                index, if that is one of times. Without a time zone they are local time. The values are its column
+                ``d``, or its only other column. Or a Series of pandas with an index of times.
+            restamp, merge, downlink: As of `insert_array`. Without *merge*, the rows have to be in order of time.
+            missing: A value that is missing (``None``, NaN, NaT, NA) makes no datapoint (``"skip"``), or one whose
+                value is null (``"null"``).
+
+        Raises:
+            InvalidValue: there are no such columns; or a time is missing; or a value is no JSON, as Infinity.
+
+        And as `insert_array`. To insert into several streams, give each its columns: ``df[["t", "humidity"]]``.
+
+        >>> import pandas as pd
+        >>> humidity = db["humidity"]
+        >>> humidity.create({"type": "number"})
+        >>> times = pd.date_range("2026-01-01", periods=3, freq="h", tz="UTC")
+        >>> humidity.insert_df(pd.DataFrame({"humidity": [40.5, None, 42.0]}, index=times))
+        >>> humidity[:].d()
+        [40.5, 42.0]
+        """
+        from ..frames import from_frame
+
+        self.insert_array(from_frame(df, missing), restamp, merge=merge, downlink=downlink)
+
     def _insert_many(self, datapoint_array: Any, mode: str, *, downlink: bool, history: bool = False) -> None:
         """As `insert_array`. With *history*, requests among them are over, and move nothing."""
         points = _rows(datapoint_array)
@@ -196,6 +237,11 @@ class Stream(ConnectorObject):
         i2: int | None = None,
         downlink: bool = False,
         transform: str | None = None,
+        *,
+        points: int | None = None,
+        every: str | None = None,
+        stat: str | Iterable[str] | None = None,
+        zone: str | None = None,
     ) -> DatapointArray:
         """Return the datapoints with ``t1 < t <= t2``, or those with an index in ``[i1, i2)``; oldest first.
 
@@ -210,18 +256,38 @@ class Stream(ConnectorObject):
             i2: Index after the last. Negative: from the end. ``None``: to the last datapoint.
             downlink: Read the substream of requests to the device.
             transform: PipeScript, run by the server while it reads.
+            points: Thinned for a plot, after *transform*: at most so many datapoints (5 to 100,000). Of numbers those
+                between which a line looks most like the one between all, with the first, the last, the smallest and
+                the largest. Of other values those where the value changes, as far as there is room.
+            every: Statistics of windows of the calendar instead, after *transform*: ``"15m"``, ``"1h"``, ``"1d"``,
+                ``"1w"``, ``"1mo"``. Each is a datapoint ``{"t": start of the window, "d": {"mean": ..., ...}}``.
+                Windows without values are left out. `to_df` makes a column of each statistic.
+            stat: With *every*: which of ``mean``, ``min``, ``max``, ``sum``, ``count``, ``first``, ``last`` and
+                ``stddev`` (of a sample); ``None``: mean, min and max.
+            zone: With *every*: the time zone whose calendar it is, as ``"Europe/Amsterdam"``; ``None``: UTC.
 
         Raises:
             InvalidRange: bounds by index and by time at once.
-            InvalidValue: a bound is no time.
+            InvalidValue: a bound is no time; or *points* and *every* at once.
+            Invalid: there is no such window, statistic or zone; or values are no numbers, and would have to be.
+            LimitReached: it takes longer than the server lets a query take.
             NotFound, PermissionDenied: no such stream, or no right to read it.
             ScriptError: *transform* cannot be read, or fails.
             TransportError: no answer. Reading again is safe.
         """
         span = _range(t1, t2, limit, i1, i2)
+        reduction = _reduction(points, every, stat, zone)
         if span.by_time:
-            return self._read(span, downlink, transform)
-        return self._read_by_index(span.i1, span.i2, downlink, transform)
+            found = self._read(span, downlink, transform, reduction)
+        else:
+            found = self._read_by_index(span.i1, span.i2, downlink, transform, reduction)
+        if every is None:
+            return found
+        from ._query import Rows
+
+        rows = Rows(found)
+        rows.columns = list(reduction.stats if reduction is not None and reduction.stats else DEFAULT_STATS)
+        return rows
 
     def iter(
         self,
@@ -265,9 +331,61 @@ class Stream(ConnectorObject):
 
         Args:
             kind: ``"pandas"`` or ``"polars"``; it has to be installed.
-            **span: The range, as in ``stream(...)``. None: the whole stream.
+            **span: The range, and what to make of it, as in ``stream(...)``. None: the whole stream. With ``every``,
+                each statistic is a column.
         """
         return self(**span).to_df(kind)
+
+    def download(
+        self,
+        path: str | PathLike[str],
+        format: str | None = None,
+        *,
+        t1: Time | None = None,
+        t2: Time | None = None,
+        limit: int | None = None,
+        i1: int | None = None,
+        i2: int | None = None,
+        downlink: bool = False,
+        transform: str | None = None,
+        points: int | None = None,
+        every: str | None = None,
+        stat: str | Iterable[str] | None = None,
+        zone: str | None = None,
+    ) -> None:
+        """Write the datapoints of a range to the file *path*, which is replaced if it is there.
+
+        They go to the disk as they come, so there may be more than memory holds. The file appears when it is complete.
+        Only the user may read it who runs this.
+
+        Args:
+            path: The file.
+            format: ``"json"``, ``"ndjson"``, ``"csv"``, ``"arrow"`` (an IPC stream) or ``"parquet"``. ``None``: as the
+                name of the file tells, with ``.json``, ``.ndjson``, ``.jsonl``, ``.csv``, ``.arrows`` or ``.parquet``.
+            t1, t2, limit, i1, i2, downlink, transform: The range, as in ``stream(...)``. None: the whole stream.
+            points, every, stat, zone: What to make of it, as in ``stream(...)``.
+
+        Raises:
+            InvalidValue: there is no such format, or *path* tells none.
+            Unsupported: the server lacks what that format needs.
+            TooLarge: it is more than the server puts into one table; ``"csv"`` and ``"ndjson"`` have no such bound.
+            OSError: the file cannot be written.
+
+        And as ``stream(...)``.
+        """
+        from ._download import download, format_of
+
+        form = format_of(path, format)
+        span, reduction = _range(t1, t2, limit, i1, i2), _reduction(points, every, stat, zone)
+        if not span.by_time:
+            start, stop = self._bounds(span, downlink)
+            span = Range(i1=start, i2=stop) if start < stop else _EMPTY
+        elif span.limit == 0 or span.t2 == 0:  # on the wire, 0 is no bound
+            span = _EMPTY
+        call = _calls.download_points(
+            self.path, form, span, downlink=downlink, transform=transform, reduction=reduction
+        )
+        download(self._session, call, path)
 
     def subscribe(
         self,
@@ -298,6 +416,8 @@ class Stream(ConnectorObject):
                 ``True`` when it has done it, which writes the same value to the stream; or a list of datapoints, which
                 are written instead, as what has really been done; or ``False`` or ``None`` if it has not. If it raises,
                 the request is refused too. Each request is done once: also if it comes twice, after a lost connection.
+                With several subscriptions of different *transform* the first that takes it on does it. One that no
+                *transform* lets through waits until it expires.
 
                 Anybody else just looks on.
             since: Begin with the datapoints after that time: seconds since the Unix epoch, a ``datetime``, or text in
@@ -329,7 +449,9 @@ class Stream(ConnectorObject):
         if requests:
             if start != Start():
                 raise InvalidRange("requests to this device come until they are answered: they begin nowhere else")
-            handler = RequestHandler(self._session, callback, subscriptions.memory, subscriptions.token)
+            handler = RequestHandler(
+                self._session, callback, subscriptions.memory, subscriptions.token, transformed=bool(transform)
+            )
         else:
             handler = DataHandler(callback, refuse_result if downlink else None)
         return subscriptions.subscribe(
@@ -357,6 +479,7 @@ class Stream(ConnectorObject):
         cursor: str | None = None,
         transform: str = "",
         downlink: bool = False,
+        on_notice: OnNotice | None = None,
     ) -> Live:
         """Iterate over the datapoints from some place on, and then over those to come, as they come.
 
@@ -367,6 +490,8 @@ class Stream(ConnectorObject):
             cursor: Begin after what an earlier iteration has given; see `Live.cursor`. With nothing given, begin now.
             transform: PipeScript, run by the server on each insert.
             downlink: Those of the substream of requests to the device.
+            on_notice: Gets a `Notice` if the iteration is too slow, if datapoints are missed, or if the transform has
+                failed on some. It runs in the thread that iterates. By default such things are logged.
 
         Returns:
             An iterator that waits for the next datapoint; use it in a ``with`` block, or close it.
@@ -390,7 +515,7 @@ class Stream(ConnectorObject):
         fields = {name: repr(value) for name, value in (("since", begin.since), ("i1", i1)) if value is not None}
         if cursor is not None:
             fields["cursor"] = cursor
-        return Live(self._session, self.path, fields, transform, downlink)
+        return Live(self._session, self.path, fields, transform, downlink, on_notice)
 
     def export(self, directory: str | PathLike[str]) -> None:
         """Write the stream with all data into the new folder *directory*.
@@ -473,14 +598,26 @@ class Stream(ConnectorObject):
         key = urandom(16).hex()  # the same for each attempt: what is there already is not stored again
         self._session.run(_calls.insert(self.path, body, mode, downlink=downlink, key=key, history=history))
 
-    def _read(self, span: Range, downlink: bool = False, transform: str | None = None) -> DatapointArray:
+    def _read(
+        self,
+        span: Range,
+        downlink: bool = False,
+        transform: str | None = None,
+        reduction: _calls.Reduction | None = None,
+    ) -> DatapointArray:
         if span.limit == 0 or span.t2 == 0:  # on the wire, 0 is no bound
             return DatapointArray()
-        found = self._session.run(_calls.points(self.path, span, downlink=downlink, transform=transform))
+        call = _calls.points(self.path, span, downlink=downlink, transform=transform, reduction=reduction)
+        found = self._session.run(call)
         return DatapointArray(found)
 
     def _read_by_index(
-        self, i1: int | None, i2: int | None, downlink: bool = False, transform: str | None = None
+        self,
+        i1: int | None,
+        i2: int | None,
+        downlink: bool = False,
+        transform: str | None = None,
+        reduction: _calls.Reduction | None = None,
     ) -> DatapointArray:
         """What a list would give for ``[i1:i2]``."""
         start = i1 or 0
@@ -489,7 +626,7 @@ class Stream(ConnectorObject):
         if i2 is not None and i2 <= start and (start < 0) == (i2 < 0):
             return DatapointArray()
         try:
-            return self._read(Range(i1=start, i2=i2), downlink, transform)
+            return self._read(Range(i1=start, i2=i2), downlink, transform, reduction)
         except InvalidRange:  # it lies beyond the end, or is empty
             return DatapointArray()
 
@@ -538,6 +675,19 @@ def _range(t1: Time | None, t2: Time | None, limit: int | None, i1: int | None, 
         i1=_index(i1),
         i2=_index(i2),
     )
+
+
+def _reduction(
+    points: int | None, every: str | None, stat: str | Iterable[str] | None, zone: str | None
+) -> _calls.Reduction | None:
+    if every is None:
+        if stat is not None or zone is not None:
+            raise InvalidValue("stat and zone go with every, as in every='1h', stat=['mean', 'max']")
+        return None if points is None else _calls.Reduction(points=operator.index(points))
+    if points is not None:
+        raise InvalidValue("either points or every: a range is thinned, or becomes statistics of windows")
+    stats = (stat,) if isinstance(stat, str) else tuple(stat or ())
+    return _calls.Reduction(every=every, stats=stats, zone=zone)
 
 
 def _rows(table: Any) -> Iterable[Any]:

@@ -271,10 +271,14 @@ class Subscription:
     def join(self, timeout_s: float) -> bool:
         """Wait for the end of its thread; return whether it has ended."""
         thread = self._thread
-        if thread is None or thread.ident is None or thread is threading.current_thread():
-            return True
-        thread.join(timeout_s)
-        return not thread.is_alive()
+        if thread is not None and thread.is_alive():
+            thread.join(timeout_s)
+        return not self.running
+
+    @property
+    def running(self) -> bool:
+        """Whether there is a thread of its own, in which the callback may be running."""
+        return self._thread is not None and self._thread.is_alive()
 
     @property
     def in_own_thread(self) -> bool:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections import deque
 from typing import TYPE_CHECKING
 
 from ..errors import Closed, RequestError, ServerError, TimedOut, TransportError, Unauthenticated
 from ..wire import API
 from ._backoff import Backoff
+from ._breaker import Breaker
 from ._feed import Confirmed, Feed, Refused, Start, Told, Wish, WishState
 from ._requests import Memory
 from ._socket import Socket
@@ -27,7 +29,7 @@ TARGET = f"{API}/websocket"
 GOOD_S = 10.0
 """A connection that lasted that long was a good one: after it, pauses are short again."""
 CLOSE_PATIENCE_S = 10.0
-"""How long `Subscriptions.close` waits for callbacks that are under way."""
+"""How long `Subscriptions.join` waits for callbacks that are under way, all together."""
 POLICY_VIOLATION = 1008
 """The code of a connection that is closed because its right is withdrawn."""
 
@@ -44,13 +46,13 @@ class Subscriptions:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._pid = os.getpid()
         self._lock = threading.Lock()  # guards all below, and is never held while something is sent
         self._sending = threading.Lock()  # so that messages go out in the order of the outbox
         self._feed = Feed()
         self._all: dict[Wish, Subscription] = {}
         self._outbox: deque[str] = deque()
         self._socket: Socket | None = None
+        self._breaker = Breaker()  # of the connection that is being made
         self._thread: threading.Thread | None = None
         self._ending: list[Subscription] = []
         self._wake = threading.Event()
@@ -82,7 +84,7 @@ class Subscriptions:
         wish = Wish(arg, transform, requests=requests, start=start)
         subscription = Subscription(self, wish, handler, on_notice, on_error)
         with self._lock:
-            if self._closed or self._session.closed.is_set():
+            if self._closed or self._session.closing.is_set():
                 raise Closed("this client has been closed")
             earlier = [known for known in self._all if known.key == wish.key]
             replaced = [self._all.pop(known) for known in earlier]
@@ -119,7 +121,7 @@ class Subscriptions:
         with self._lock:
             if self._all.pop(wish, None) is None:
                 return
-            self._ending = [known for known in self._ending if not known.join(0)] + [subscription]
+            self._ending = [known for known in self._ending if known.running] + [subscription]
             self._outbox.extend(self._feed.remove(wish))
         self._flush()
 
@@ -129,31 +131,36 @@ class Subscriptions:
             self._outbox.extend(self._feed.resume(subscription._wish))
         self._flush()
 
-    def close(self) -> None:
-        """End all. From outside, all threads are gone on return, but for callbacks which take very long.
-
-        From within a callback, nothing is waited for.
-        """
-        if os.getpid() != self._pid:
-            return
+    def stop(self) -> None:
+        """End all: nothing more is received, and no callback is called any more. Those which run go on."""
         with self._lock:
             self._closed = True
-            subscriptions = [*self._all.values(), *self._ending]
+            self._ending += self._all.values()
             self._all.clear()
-            thread, socket = self._thread, self._socket
+            socket = self._socket
         self._wake.set()
-        for subscription in subscriptions:
+        for subscription in self._ending:
             subscription.end(None)
             subscription.refuse(Closed("this client has been closed"))
+        self._breaker.close()
         if socket is not None:
             socket.close()
-        if any(subscription.in_own_thread for subscription in subscriptions):
-            return
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(CLOSE_PATIENCE_S)
-        for subscription in subscriptions:
-            if not subscription.join(CLOSE_PATIENCE_S):
+
+    @property
+    def in_callback(self) -> bool:
+        """Whether a callback is asking, after `stop`."""
+        return any(subscription.in_own_thread for subscription in self._ending)
+
+    def join(self) -> None:
+        """Wait until all threads are gone, after `stop`; but for callbacks which take very long."""
+        end = time.monotonic() + CLOSE_PATIENCE_S
+        for subscription in self._ending:
+            if not subscription.join(max(0.0, end - time.monotonic())):
                 log.warning("The callback of the subscription to '%s' still runs", subscription.path)
+        with self._lock:
+            thread = self._thread
+        if thread is not None:
+            thread.join(CLOSE_PATIENCE_S)
 
     # -- the thread that receives ------------------------------------------------------------------------------------
 
@@ -164,7 +171,9 @@ class Subscriptions:
             self._wake.clear()
             headers = self._session.headers
             try:
-                socket = self._session.transport.websocket(TARGET, headers=headers, timeout_s=self._session.timeout_s)
+                socket = self._session.transport.websocket(
+                    TARGET, headers=headers, timeout_s=self._session.timeout_s, breaker=self._breaker
+                )
             except Exception as e:
                 if not isinstance(e, RequestError | ServerError | TransportError):
                     log.exception("The subscriptions met an error that should not be")

@@ -6,13 +6,15 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ..errors import Closed, ConnectFailed, ServerError, TimedOut, TransportError
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, HTTPConnectionPool
+    from urllib3.connection import HTTPConnection
 
+    from ._breaker import Breaker
     from ._socket import Socket
 
 __all__ = ["HttpTransport", "Reply", "StreamReply", "Transport"]
@@ -81,21 +83,28 @@ class Transport(Protocol):
     ) -> AbstractContextManager[StreamReply]:
         """Send one request; the answer's body is read inside of the ``with`` block."""
 
-    def websocket(self, target: str, *, headers: Mapping[str, str], timeout_s: float) -> Socket:
+    def websocket(
+        self, target: str, *, headers: Mapping[str, str], timeout_s: float, breaker: Breaker | None = None
+    ) -> Socket:
         """Open a websocket.
 
         Args:
             target: Path and query.
             headers: To be sent as they are.
             timeout_s: How long to wait for it to be open.
+            breaker: With this another thread can end the wait.
 
         Raises:
             RequestError, ServerError: the server refused it.
             TransportError: there is no connection.
         """
 
-    def clone(self) -> Transport:
-        """Return a transport to the same server, with connections of its own, for what keeps one for long."""
+    def clone(self, breaker: Breaker | None = None) -> Transport:
+        """Return a transport to the same server, with connections of its own, for what keeps one for long.
+
+        Args:
+            breaker: With this another thread can break the connection; then only one is in use at a time.
+        """
 
     def close(self) -> None:
         """Close all connections but the websockets. Requests raise `Closed` from then on."""
@@ -129,12 +138,13 @@ class HttpTransport:
         ValueError: *url* is no address of a web server.
     """
 
-    def __init__(self, url: str, *, pool_size: int = POOL_SIZE) -> None:
+    def __init__(self, url: str, *, pool_size: int = POOL_SIZE, breaker: Breaker | None = None) -> None:
         self._scheme, self._host, self._port, self._prefix = _parse_url(url)
         default_port = 443 if self._scheme == "https" else 80
         shown_port = "" if self._port == default_port else f":{self._port}"
         self.url = f"{self._scheme}://{self._host}{shown_port}{self._prefix}"
         self._pool_size = pool_size
+        self._breaker = breaker
         self._lock = threading.Lock()
         self._made: HTTPConnectionPool | None = None
         self._made_by = 0
@@ -161,19 +171,30 @@ class HttpTransport:
                 response.close()
             response.release_conn()
 
-    def websocket(self, target: str, *, headers: Mapping[str, str], timeout_s: float) -> Socket:
+    def websocket(
+        self, target: str, *, headers: Mapping[str, str], timeout_s: float, breaker: Breaker | None = None
+    ) -> Socket:
         """See `Transport.websocket`."""
+        from ._breaker import Breaker
         from ._socket import open_socket
 
         with self._lock:
             if self._closed:
                 raise Closed("this client has been closed")
         secure, path = self._scheme == "https", self._prefix + target
-        return open_socket(self._host, self._port, path, secure=secure, headers=headers, timeout_s=timeout_s)
+        return open_socket(
+            self._host,
+            self._port,
+            path,
+            secure=secure,
+            headers=headers,
+            timeout_s=timeout_s,
+            breaker=breaker or Breaker(),
+        )
 
-    def clone(self) -> HttpTransport:
+    def clone(self, breaker: Breaker | None = None) -> HttpTransport:
         """See `Transport.clone`."""
-        return HttpTransport(self.url, pool_size=CLONE_POOL_SIZE)
+        return HttpTransport(self.url, pool_size=CLONE_POOL_SIZE, breaker=breaker)
 
     def close(self) -> None:
         """See `Transport.close`."""
@@ -240,7 +261,25 @@ class HttpTransport:
         from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 
         kind = HTTPSConnectionPool if self._scheme == "https" else HTTPConnectionPool
-        return kind(self._host.strip("[]"), self._port, maxsize=self._pool_size, block=True)
+        pool = kind(self._host.strip("[]"), self._port, maxsize=self._pool_size, block=True)
+        if self._breaker is not None:
+            pool.ConnectionCls = _breakable(pool.ConnectionCls, self._breaker)
+        return pool
+
+
+def _breakable(kind: type[Any], breaker: Breaker) -> type[Any]:
+    """Return a kind of connection whose sockets *breaker* makes."""
+    from socket import socket
+
+    from urllib3.exceptions import NewConnectionError
+
+    def connect(connection: HTTPConnection) -> socket:
+        try:
+            return breaker.connect(connection.host, connection.port, connection.timeout)
+        except (OSError, UnicodeError) as e:
+            raise NewConnectionError(connection, str(e)) from e
+
+    return type(kind.__name__, (kind,), {"_new_conn": connect})
 
 
 def _check_framing(response: BaseHTTPResponse) -> None:

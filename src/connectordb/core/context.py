@@ -15,6 +15,7 @@ from .directory import Directory, Target
 from .hub import Hub
 from .permissions import Access, Permissions
 from .settings import Settings
+from .working import Workshop
 
 __all__ = ["Context"]
 
@@ -32,6 +33,7 @@ class Context:
         self.directory = Directory(store)
         self.completions = Completions(store)
         self.reading = ThreadPoolExecutor(settings.store.read_threads, thread_name_prefix="connectordb-read")
+        self.workshop = Workshop(self.reading, settings.store.read_threads)
         self.hub = Hub(store, self.directory, self.reading)
 
     async def commit(self, work: Callable[[Transaction], T]) -> T:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import aclosing
 from functools import partial
 from hashlib import blake2b
 from time import monotonic
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -33,18 +34,17 @@ from .context import Context
 from .directory import Target
 from .downlinks import acknowledge_equal, record
 from .permissions import Access
-from .scripts import script_of, transformed
+from .reductions import Reduction, reduced
+from .scripts import batches_of, blocks_of, script_of, transformed
+from .working import STEP_BYTES, STEP_POINTS, STEP_S, Work
+
+if TYPE_CHECKING:
+    from ..pipescript import Batch
 
 __all__ = ["Asked", "DataRules", "Inserted", "Then", "UploadRequest"]
 
 RESTAMP_MIN_S = 0.00001
 """What 0.3 made of a time stamp before 1970 when it restamped into an empty stream."""
-READ_POINTS = 10_000
-"""How many datapoints are fetched from the store before they are handed on."""
-
-READ_S = 0.2
-"""After so long, what there is is handed on: a script may take its time, and whoever asked may be gone."""
-
 _encode_report = msgspec.json.Encoder().encode
 _decode_report = msgspec.json.Decoder(InsertReport).decode
 
@@ -199,7 +199,8 @@ class DataRules(Context):
         if asked is None and not actor.is_root:
             asked = Asked()
         asks = substream is Substream.DOWNLINK and asked is not None and not asked.history
-        answers = owned and target.stream.downlink and substream is Substream.MAIN
+        # What is merged is uploaded late: it was not written in answer to anything.
+        answers = owned and target.stream.downlink and substream is Substream.MAIN and mode is not Mode.MERGE
         if target.stream.ephemeral and not (asks or answers):
             if accepted:
                 self.hub.publish(target, substream, Block.of(accepted))
@@ -268,7 +269,9 @@ class DataRules(Context):
             self._check_sizes(tx, target)
         settled: Sequence[Downlink] = ()
         if answers and appended.block is not None:
-            settled = acknowledge_equal(tx, target, appended.block, now=self.clock())
+            settled = acknowledge_equal(
+                tx, target, appended.block, now=self.clock(), confirm_s=self.settings.live.pong_s
+            )
         return Inserted(report, appended, settled=settled)
 
     def _ask(self, insertion: _Insertion, block: Block, asked: Asked, tx: Transaction) -> Inserted:
@@ -361,7 +364,14 @@ class DataRules(Context):
         return self.store.index_at(stream_id, substream, t)
 
     async def read(
-        self, actor: Actor, path: tuple[str, str, str], wanted: Range, *, downlink: bool = False, transform: str = ""
+        self,
+        actor: Actor,
+        path: tuple[str, str, str],
+        wanted: Range,
+        *,
+        downlink: bool = False,
+        transform: str = "",
+        reduction: Reduction | None = None,
     ) -> AsyncIterator[Block]:
         """Yield the datapoints of the range *wanted*, oldest first.
 
@@ -370,23 +380,40 @@ class DataRules(Context):
 
         Args:
             transform: A PipeScript to run over them; a limit then counts what comes out.
+            reduction: What to make of all that, instead of giving it out.
 
         Raises:
-            NotFound (status 403), PermissionDenied, InvalidRange, ScriptError, LimitReached.
+            NotFound (status 403), PermissionDenied, InvalidRange, ScriptError, LimitReached, Invalid (*reduction*).
         """
         stream_id, substream = self._readable(actor, path, downlink)
+        query_s = self.settings.limits.query_s
+        if not transform and reduction is None:
+            async for block in self._stored(self.store.read(stream_id, substream, wanted)):
+                yield block
+            return
+        script = script_of(transform, self.settings.limits) if transform else None
+        reducer = None if reduction is None else reduction.start()
+
+        def work(check: Callable[[], None]) -> Iterator[Block | None]:
+            batches: Iterator[Batch | None]
+            if script is None:
+                batches = batches_of(self.store.read(stream_id, substream, wanted))
+            else:
+                found = self.store.read(stream_id, substream, msgspec.structs.replace(wanted, limit=None))
+                batches = transformed(found, script, wanted.limit, check)
+            return blocks_of(batches if reducer is None else reduced(batches, reducer))
+
+        async with aclosing(self.workshop.blocks(Work(work, query_s))) as blocks:
+            async for block in blocks:
+                yield block
+
+    async def _stored(self, blocks: Iterator[Block]) -> AsyncIterator[Block]:
+        """Yield *blocks*, which are read in other threads."""
         loop = asyncio.get_running_loop()
-        blocks: Iterator[Block | None]
-        if transform:
-            script = script_of(transform)
-            found = self.store.read(stream_id, substream, msgspec.structs.replace(wanted, limit=None))
-            blocks = transformed(found, script, wanted.limit, self.settings.limits.query_s)
-        else:
-            blocks = self.store.read(stream_id, substream, wanted)
         more = True
         while more:
-            batch, more = await loop.run_in_executor(self.reading, _take, blocks)
-            for block in batch:
+            some, more = await loop.run_in_executor(self.reading, _take, blocks)
+            for block in some:
                 yield block
 
     def _readable(self, actor: Actor, path: tuple[str, str, str], downlink: bool) -> tuple[int, Substream]:
@@ -493,15 +520,15 @@ def _receipt(upload: UploadRequest | None, sender: str, now: float) -> Upload | 
     return Upload(source, upload.first, upload.last, upload.digest, expires=expires)
 
 
-def _take(blocks: Iterator[Block | None]) -> tuple[list[Block], bool]:
+def _take(blocks: Iterator[Block]) -> tuple[list[Block], bool]:
     """The next blocks, and whether there may be more."""
-    batch: list[Block] = []
-    n = 0
-    until = monotonic() + READ_S
+    taken: list[Block] = []
+    n = size = 0
+    until = monotonic() + STEP_S
     for block in blocks:
-        if block is not None:
-            batch.append(block)
-            n += block.n
-        if n >= READ_POINTS or monotonic() > until:
-            return batch, True
-    return batch, False
+        taken.append(block)
+        n += block.n
+        size += len(block.json)
+        if n >= STEP_POINTS or size >= STEP_BYTES or monotonic() > until:
+            return taken, True
+    return taken, False

@@ -16,7 +16,7 @@ from ..store.base import Appended, Downlink, DownlinkState, Mode, Store, Substre
 from .actor import Actor
 from .data import DataRules, Inserted, UploadRequest
 from .directory import Target
-from .downlinks import is_final, view_downlink
+from .downlinks import BY_OLD_DEVICE, is_final, view_downlink
 from .permissions import Access, Permissions
 from .settings import Settings
 from .waiting import Waiting
@@ -25,14 +25,14 @@ __all__ = ["DownlinkRules"]
 
 WAITING_MAX = 10_000
 """So many requests may wait for downlinks at the same time."""
-BY_OLD_DEVICE = "0.3"
-"""Token of a device that knows nothing of tokens."""
 WAIT_MIN_S = 0.001
 """The timer and the clock of the database need not agree on when a downlink is over."""
 
 Path = tuple[str, str, str]
 
 _decode = msgspec.json.Decoder().decode
+_decode_points = msgspec.json.Decoder(list[Datapoint]).decode
+_encode = msgspec.json.Encoder().encode
 
 
 class DownlinkRules(DataRules):
@@ -113,7 +113,12 @@ class DownlinkRules(DataRules):
         found = self._find_downlink(actor, path, downlink_id)
         if not is_final(found):
             with self.waiting.register(downlink_id) as changed:
-                while not (is_final(found) or self.waiting.ended) and (left := until - loop.time()) > 0:
+                while True:
+                    changed.clear()
+                    found = self._find_downlink(actor, path, downlink_id)  # what changes from here on wakes
+                    left = until - loop.time()
+                    if is_final(found) or self.waiting.ended or left <= 0:
+                        break
                     if found.state is DownlinkState.QUEUED:
                         left = min(left, max(found.expires - self.clock(), WAIT_MIN_S))
                     try:
@@ -121,8 +126,6 @@ class DownlinkRules(DataRules):
                             await changed.wait()
                     except TimeoutError:
                         pass
-                    changed.clear()
-                    found = self._find_downlink(actor, path, downlink_id)
         return view_downlink("/".join(path), found)
 
     async def update_downlink(
@@ -156,19 +159,24 @@ class DownlinkRules(DataRules):
             found = await self._settle(target, found, update, block)
         return view_downlink("/".join(path), found)
 
+    def _changed(self) -> None:
+        super()._changed()
+        self.waiting.objects_changed()
+
     def downlinks_changed(self, downlinks: Sequence[Downlink]) -> None:
         """Wake those who wait for one of *downlinks*, which have changed."""
         self.waiting.wake(one.id for one in downlinks)
 
-    def downlinks_pushed(self, downlinks: Sequence[Downlink]) -> None:
-        """Note that a device of 0.3 has got *downlinks*, as it does not say so itself."""
+    def downlinks_pushed(self, downlinks: Sequence[Downlink], *, confirmed: bool = False) -> None:
+        """Note that *downlinks* have been sent to a device of 0.3; or that it has got them, as it does not say so."""
         ids = [(one.stream_id, one.id) for one in downlinks]
+        state = DownlinkState.DELIVERED if confirmed else DownlinkState.QUEUED
 
         def work(tx: Transaction) -> list[Downlink]:
             found = [tx.downlink(*key) for key in ids]
             now = self.clock()
             changed = [
-                msgspec.structs.replace(one, state=DownlinkState.DELIVERED, changed=now, by=BY_OLD_DEVICE)
+                msgspec.structs.replace(one, state=state, changed=now, by=BY_OLD_DEVICE)
                 for one in found
                 if one is not None and one.state is DownlinkState.QUEUED
             ]
@@ -265,19 +273,31 @@ def _check_update(update: wire.DownlinkUpdate) -> None:
 
 
 def _is_so(downlink: Downlink, update: wire.DownlinkUpdate) -> bool:
-    """Whether the downlink is what *update* says already. Raises `Conflict` if it cannot become that any more."""
+    """Whether the downlink is what *update* says already. Raises `Conflict` if it cannot become that any more.
+
+    Who gives no name may settle what another has taken on: its process may be gone, and its name with it.
+    """
     state = wire.DOWNLINK_STATES[downlink.state]
+    wrong = ""
     if is_final(downlink):
-        if state == update.state:
-            return True
-        raise Conflict(f"the downlink {downlink.id} is {state} already", state=state, by=downlink.by)
-    if state == update.state == "delivered":
-        if downlink.by == update.by:
-            return True
-        raise Conflict(
-            f"another process of the device has taken the downlink {downlink.id} on", state=state, by=downlink.by
-        )
-    return False
+        if state != update.state:
+            wrong = f"the downlink {downlink.id} is {state} already"
+        elif state == "acknowledged" and _values(downlink, update) != _result(downlink):
+            wrong = f"the downlink {downlink.id} is {state} already, and with something else"
+    elif state == "delivered" and update.by not in ("", downlink.by):
+        wrong = f"another process of the device has taken the downlink {downlink.id} on"
+    if wrong:
+        raise Conflict(wrong, state=state, by=downlink.by)
+    return state == update.state
+
+
+def _values(asked: Downlink, update: wire.DownlinkUpdate) -> list[bytes]:
+    """Return what *update* says was done, each as JSON. Not the time stamps, which may be stored as others."""
+    return [_encode(_decode(asked.d))] if update.d is None else [_encode(point.d) for point in update.d]
+
+
+def _result(downlink: Downlink) -> list[bytes]:
+    return [_encode(point.d) for point in _decode_points(downlink.result or b"[]")]
 
 
 def _missing(path: Path, downlink_id: int) -> NotFound:

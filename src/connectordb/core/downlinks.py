@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from .. import wire
 from ..block import Block
 from ..datapoint import Datapoint
-from ..errors import LimitReached
+from ..errors import LimitReached, ScriptError
 from ..store.base import Downlink, DownlinkState, Substream, Transaction
 from .directory import Target
+from .scripts import transformed_whole
 from .settings import LimitSettings
 
-__all__ = ["Recorded", "acknowledge_equal", "is_final", "record", "view_downlink"]
+if TYPE_CHECKING:
+    from ..pipescript import Script
 
+__all__ = ["BY_OLD_DEVICE", "Recorded", "acknowledge_equal", "is_final", "record", "through", "view_downlink"]
+
+BY_OLD_DEVICE = "0.3"
+"""Token of a device that knows nothing of tokens."""
 EQUAL_MAX = 10_000
 """So many downlinks are acknowledged by one insert at most, the newest ones."""
 
 _encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
 _decode_points = msgspec.json.Decoder(list[Datapoint]).decode
 
 
@@ -96,13 +104,27 @@ def record(
     return Recorded([one for one in made if one.state is DownlinkState.QUEUED], superseded)
 
 
-def acknowledge_equal(tx: Transaction, target: Target, block: Block, *, now: float) -> list[Downlink]:
+def acknowledge_equal(tx: Transaction, target: Target, block: Block, *, now: float, confirm_s: float) -> list[Downlink]:
     """Take *block*, which the owner inserts into its own stream, for the answer to the downlinks that ask for the same.
 
-    This is how devices acknowledge that know of nothing else. Returns the downlinks that are acknowledged by it.
+    This is how devices of 0.3 acknowledge, so it is for what such a device has been sent, and for nothing else. Time
+    stamps do not count: its clock may be wrong.
+
+    Args:
+        confirm_s: So long after it was sent it may be answered without having been confirmed: the client of 0.3
+            answers the ping behind a message when it has dealt with that.
+
+    Returns:
+        The downlinks that are acknowledged by it.
     """
     points = block.points
-    found = tx.equal_downlinks(target.stream.id, (_encode(point.d) for point in points), EQUAL_MAX)
+    found = [
+        (one, i)
+        for one, i in tx.equal_downlinks(
+            target.stream.id, BY_OLD_DEVICE, (_encode(point.d) for point in points), EQUAL_MAX
+        )
+        if one.state is DownlinkState.DELIVERED or one.changed >= now - confirm_s
+    ]
     if not found:
         return []
     results = {i: b"[" + _encode(points[i]) + b"]" for i in {i for _, i in found}}
@@ -112,6 +134,26 @@ def acknowledge_equal(tx: Transaction, target: Target, block: Block, *, now: flo
     ]
     tx.change_downlinks(changed)
     return changed
+
+
+def through(downlinks: Sequence[Downlink], script: Script) -> tuple[list[Downlink], list[ScriptError]]:
+    """Return what a device is to be asked that wants *script* to look at it first, and where the script has failed.
+
+    Each request is one input. The device gets the value that the script makes of it; if that is nothing, no request.
+    """
+    made: list[Downlink] = []
+    errors: list[ScriptError] = []
+    for one in downlinks:
+        try:
+            block = transformed_whole(Block.of([Datapoint(one.t, _decode(one.d), one.o)]), script)
+            if block is not None and block.n > 1:
+                raise ScriptError(f"of one request the script makes {block.n} datapoints; it may make one, or none")
+        except ScriptError as e:
+            errors.append(e)
+            continue
+        if block is not None:
+            made.append(msgspec.structs.replace(one, d=_encode(block.points[0].d)))
+    return made, errors
 
 
 def is_final(downlink: Downlink) -> bool:

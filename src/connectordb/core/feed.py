@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -15,7 +17,10 @@ from ..datapoint import Datapoint
 from ..errors import Closed, InvalidRange, RequestError, ScriptError, ServerError, StoreError, Unavailable
 from ..store.base import Cursor, Downlink, Page, Substream
 from .cursors import EphemeralCursor, format_cursor
+from .downlinks import through
 from .hub import Batch, Hub, Notice, Publication, stream_path
+from .scripts import Failures, transformed_around
+from .working import time_limit
 
 if TYPE_CHECKING:
     from ..pipescript import Script
@@ -27,8 +32,11 @@ __all__ = ["DownlinkFeed", "EphemeralFeed", "Feed", "StoredFeed"]
 log = logging.getLogger(__name__)
 
 DOWNLINKS_AT_ONCE = 100
-TRANSFORM_POINTS_MAX = 5_000
-"""A longer insert goes through a script in other threads, page by page, so that it does not hold up everybody."""
+WORK_MAX = 20_000
+"""A script that has more to do for an insert (see `Script.work`) works in another thread, so that it does not hold up
+everybody."""
+SEEN_S = 1.0
+"""How often a subscriber is told, at most, that it has seen inserts of which nothing came."""
 RETRY_S = 1.0
 """How long a feed waits before it tries to read again, when the store could not."""
 
@@ -43,7 +51,7 @@ class Feed:
         ended: Nothing more comes.
     """
 
-    __slots__ = ("ended", "generation", "hub", "key", "path", "subscription", "task")
+    __slots__ = ("_seen_at", "_seen_timer", "ended", "generation", "hub", "key", "path", "subscription", "task")
 
     def __init__(self, hub: Hub, subscription: Subscription, target: Target, substream: Substream) -> None:
         self.hub = hub
@@ -54,6 +62,8 @@ class Feed:
         self.generation = subscription.subscriber.generation
         self.task: asyncio.Task[None] | None = None
         self.ended = False
+        self._seen_timer: asyncio.TimerHandle | None = None
+        self._seen_at = -math.inf
         hub.add(self)
 
     @property
@@ -98,26 +108,60 @@ class Feed:
         self.generation = generation
         return True
 
-    def shaped(self, batch: Batch) -> Batch | None:
-        """Return what the subscriber is to get of *batch*; ``None``: nothing."""
+    def deliver(self, batch: Batch) -> bool:
+        """Hand over what the script makes of *batch*, which is an insert. Returns ``False`` if there is no room."""
         script = self.subscription.script
         if script is None:
-            return batch
+            return self.offer(batch)
         try:
-            return batch.through(script)
+            made = batch.through(script)
         except ScriptError as e:
-            self.subscription.tell(Notice("failed", self.path, error=e))
-            return None
+            return self.tell_failed(e, batch.block.n)
+        if made is not None:
+            return self.offer(made)
+        self.seen()
+        return not self.ended
 
-    def deliver(self, batch: Batch) -> bool:
-        """Hand over what the subscriber is to get of *batch*. Returns ``False`` if there is no room."""
-        shaped = self.shaped(batch)
-        if shaped is None:
-            return not self.ended
-        if not self.subscription.outlet.offer(self.subscription, shaped):
+    def offer(self, batch: Batch) -> bool:
+        """Hand over *batch* as it is. Returns ``False`` if there is no room."""
+        if not self.subscription.outlet.offer(self.subscription, batch):
             return False
         self.hub.delivered += 1
+        self._forget_seen()
         return True
+
+    def tell_failed(self, error: ScriptError, n: int) -> bool:
+        """Tell that nothing comes of *n* datapoints, because of *error*. Returns ``False`` if there is no room."""
+        if self.subscription.outlet.full:
+            return False
+        self.subscription.tell(Notice("failed", self.path, n, error))
+        self.seen()
+        return not self.ended
+
+    def seen(self) -> None:
+        """Tell the subscriber, unless something comes that tells as much, how far it has seen the stream: so that it
+        does not come back for datapoints of which it gets nothing."""
+        if self._seen_timer is None and not self.ended:
+            loop = asyncio.get_running_loop()
+            self._seen_timer = loop.call_at(max(loop.time(), self._seen_at + SEEN_S), self._tell_seen)
+
+    def _tell_seen(self) -> None:
+        self._seen_timer = None
+        self._seen_at = asyncio.get_running_loop().time()
+        if self.subscription.outlet.full:
+            self.seen()
+        else:
+            self.subscription.tell(Notice("seen", self.path, cursor=self.cursor))
+
+    def _forget_seen(self) -> None:
+        if self._seen_timer is not None:
+            self._seen_timer.cancel()
+            self._seen_timer = None
+
+    def too_much(self, batch: Batch) -> bool:
+        """Whether the script has more to do for *batch* than the event loop may be kept from everybody else."""
+        script = self.subscription.script
+        return script is not None and script.work(batch.block.n) > WORK_MAX
 
     def fits(self, target: Target) -> bool:
         """Whether this kind of feed is right for *target* as it is now."""
@@ -134,6 +178,7 @@ class Feed:
         if self.ended:
             return
         self.ended = True
+        self._forget_seen()
         self.hub.remove(self)
         if self.task is not None and self.task is not _current_task():
             self.task.cancel()
@@ -187,14 +232,16 @@ class _ReadingFeed(Feed):
         raise NotImplementedError
 
     async def _give(self, batch: Batch) -> bool:
-        """Hand over *batch* when there is room. Returns ``False`` if the feed has ended meanwhile."""
-        outlet = self.subscription.outlet
-        while True:
-            await outlet.room()
-            if not self.check():
-                return False
-            if self.deliver(batch):
+        """Hand over *batch*, as it is, when there is room. Returns ``False`` if the feed has ended meanwhile."""
+        while await self._ready():
+            if self.offer(batch):
                 return True
+        return False
+
+    async def _ready(self) -> bool:
+        """Wait for room. Returns ``False`` if the feed has ended meanwhile, or the subscriber may not have this."""
+        await self.subscription.outlet.room()
+        return self.check()
 
     def allowed_now(self, publication: Publication) -> bool:
         """Whether *publication* may be delivered now; if that cannot be told, it comes later, from the store."""
@@ -240,7 +287,7 @@ class StoredFeed(_ReadingFeed):
         if not self.live:
             self.known = max(self.known, end)
         elif publication.before == self.position.state:
-            if self.subscription.script is not None and end - publication.before > TRANSFORM_POINTS_MAX:
+            if self.too_much(publication.batch):
                 self.known = end
                 self.fall_behind(lagging=False)
             elif self.deliver(publication.batch):
@@ -291,13 +338,28 @@ class StoredFeed(_ReadingFeed):
             page: Page | None = await self._in_thread(next, pages, None)
             if page is None:
                 return None
-            batch = Batch(self.path, page.block, page.first_index, format_cursor(self.key[0], page.cursor))
-            if self.subscription.script is not None:
-                await self._in_thread(_prepare, batch, self.subscription.script)
-            if not await self._give(batch):
+            cursor = format_cursor(self.key[0], page.cursor)
+            script = self.subscription.script
+            block: Block | None = page.block
+            if script is not None:
+                work = partial(transformed_around, page.block, script, time_limit(self.subscription.query_s))
+                block, failures = await self._in_thread(work)
+                if failures and not await self._give_failures(failures):
+                    return False
+            if block is None:
+                self.position = page.cursor
+                self.seen()
+                return self.check()
+            if not await self._give(Batch(self.path, block, page.first_index, cursor)):
                 return False
             self.position = page.cursor
             return True
+
+    async def _give_failures(self, failures: Failures) -> bool:
+        while await self._ready():
+            if self.tell_failed(failures.first, failures.n):
+                return True
+        return False
 
     def _reset(self) -> None:
         """The cursor is ahead of the stream, as that was restored from a backup: what it missed, nobody knows."""
@@ -335,12 +397,37 @@ class EphemeralFeed(Feed):
         try:
             if not self.check():
                 return
-            delivered = self.task is None and self.deliver(publication.batch)
+            delivered = self.task is None and self._deliver_or_begin(publication)
         except StoreError:
             delivered = False
         if not delivered:
             self._miss(publication.end - publication.before)
         self.count = max(self.count, publication.end)
+
+    def _deliver_or_begin(self, publication: Publication) -> bool:
+        if not self.too_much(publication.batch):
+            return self.deliver(publication.batch)
+        self.task = self.hub.spawn(self._deliver_later(publication))
+        return True
+
+    async def _deliver_later(self, publication: Publication) -> None:
+        """Deliver what takes a script some time. What comes meanwhile is missed."""
+        script = self.subscription.script
+        assert script is not None  # noqa: S101
+        try:
+            work = partial(_prepare, publication.batch, script)
+            await asyncio.get_running_loop().run_in_executor(self.hub.reading, work)
+            if not self.check():
+                return
+            if not self.deliver(publication.batch):
+                self._missed += publication.end - publication.before
+                self.hub.missed += publication.end - publication.before
+        except StoreError:
+            self._missed += publication.end - publication.before
+        finally:
+            self.task = None
+            if self._missed and not self.ended:
+                self.task = self.hub.spawn(self._tell())
 
     def skip(self, publication: Publication) -> None:
         # Those before it may still be on their way, so it changes nothing for them.
@@ -406,6 +493,21 @@ class DownlinkFeed(_ReadingFeed):
 
     def fits(self, target: Target) -> bool:
         return True
+
+    def deliver(self, batch: Batch) -> bool:
+        return self.offer(batch)
+
+    def offer(self, batch: Batch) -> bool:
+        """Hand over what the script makes of each request of *batch*. Returns ``False`` if there is no room."""
+        script = self.subscription.script
+        if script is None:
+            return super().offer(batch)
+        if self.subscription.outlet.full:
+            return False
+        requests, failures = through(batch.downlinks, script)
+        if failures:
+            self.subscription.tell(Notice("failed", self.path, len(failures), failures[0]))
+        return not requests or super().offer(Batch(self.path, batch.block, -1, "", requests))
 
     async def _read_on(self, lagging: bool) -> None:
         while True:

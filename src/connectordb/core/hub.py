@@ -71,7 +71,7 @@ class Batch:
         if script not in self.results:
             try:
                 block = transformed_whole(self.block, script)
-                made = None if block is None else Batch(self.path, block, self.index, self.cursor)
+                made = None if block is None else Batch(self.path, block, self.index, self.cursor, self.downlinks)
                 self.results[script] = made
             except ScriptError as e:
                 self.results[script] = e
@@ -87,8 +87,9 @@ class Notice(NamedTuple):
     Attributes:
         kind: ``lag``: it is too slow, and *n* datapoints behind; they follow. ``missed``: *n* datapoints (``None``:
             nobody knows how many) of an ephemeral stream were not delivered. ``reset``: its cursor does not belong to
-            the stream as it is now. ``failed``: the script has failed, as *error* says, on an insert, of which nothing
-            comes. ``ended``: nothing more comes, because of *error*.
+            the stream as it is now. ``failed``: the script has failed, as *error* says, and nothing comes of *n*
+            datapoints. ``seen``: it has seen the stream up to *cursor*, of whose end its script made nothing.
+            ``ended``: nothing more comes, because of *error*.
         path: Of the stream, as in `Batch`.
     """
 
@@ -96,10 +97,15 @@ class Notice(NamedTuple):
     path: str
     n: int | None = None
     error: Exception | None = None
+    cursor: str | None = None
 
 
 class Outlet(Protocol):
     """Where subscriptions deliver to: one for each connection. Everything happens on the event loop."""
+
+    @property
+    def full(self) -> bool:
+        """Whether too much is waiting to be sent."""
 
     def offer(self, subscription: Subscription, batch: Batch) -> bool:
         """Take *batch*, or return ``False`` because too much is waiting to be sent. Never blocks."""

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
-from time import monotonic
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
-
 from ..block import Block
-from ..datapoint import Datapoint
 from ..errors import Invalid, LimitReached, RequestError, ScriptError
 from ..paths import parse_stream_path
 from ..query import Range
-from ..store.base import Store, Substream
+from ..store.base import Substream
 from .actor import Actor
-from .data import READ_POINTS, READ_S, DataRules
-from .permissions import Permissions
-from .scripts import deadline_passed
-from .settings import Settings
+from .data import DataRules
+from .scripts import blocks_of, script_settings
+from .working import Work
 
 if TYPE_CHECKING:
     from ..pipescript import Batch
@@ -30,16 +25,9 @@ __all__ = ["STREAMS_MAX", "QueryRules"]
 STREAMS_MAX = 100
 """Streams in one query, those in merges included: of each, a page is in memory."""
 
-_encode = msgspec.json.Encoder().encode
-
 
 class QueryRules(DataRules):
     """Merges and datasets."""
-
-    def __init__(self, store: Store, settings: Settings, permissions: Permissions, clock: Callable[[], float]) -> None:
-        super().__init__(store, settings, permissions, clock)
-        # Who reads a range does not wait until a query is done.
-        self._querying = asyncio.Semaphore(max(1, settings.store.read_threads - 1))
 
     async def query_merge(self, actor: Actor, body: Any) -> AsyncGenerator[Block, None]:
         """Yield the datapoints of several streams in order of time.
@@ -59,7 +47,8 @@ class QueryRules(DataRules):
         from ..pipescript import queries  # not needed by most
 
         wanted = queries.parse_merge([] if body is None else body)
-        async for block in self._run(actor, wanted, lambda source: queries.open_merge(wanted, source)):
+        settings = script_settings(self.settings.limits)
+        async for block in self._run(actor, wanted, lambda source: queries.open_merge(wanted, source, settings)):
             yield block
 
     async def query_dataset(self, actor: Actor, body: Any) -> AsyncGenerator[Block, None]:
@@ -71,9 +60,10 @@ class QueryRules(DataRules):
         from ..pipescript import queries
 
         wanted = queries.parse_dataset(body)
+        settings = script_settings(self.settings.limits)
         streams = list(_streams_of(wanted))
         async for block in self._run(
-            actor, streams, lambda source: queries.open_dataset(wanted, source, tick=source.check)
+            actor, streams, lambda source: queries.open_dataset(wanted, source, settings, source.check)
         ):
             yield block
 
@@ -83,75 +73,19 @@ class QueryRules(DataRules):
         named = sum(1 for stream in streams if stream.stream)
         if named > STREAMS_MAX:
             raise LimitReached(f"a query takes at most {STREAMS_MAX} streams, not {named}")
-        work = _Work(self, actor, begin, self.settings.limits.query_s)
-        loop = asyncio.get_running_loop()
-        try:
-            more = True
-            while more:
-                async with self._querying:
-                    blocks, more = await loop.run_in_executor(self.reading, work.step)
-                for block in blocks:
-                    yield block
-        finally:
-            work.stopped = True
 
+        def blocks(check: Callable[[], None]) -> Iterator[Block | None]:
+            try:
+                batches = begin(_Stored(self, actor, check))
+            except RequestError as e:
+                if e.status in (400, 404) and not isinstance(e, ScriptError):  # understood, but it cannot be had
+                    e.status = 403
+                raise
+            return blocks_of(batches)
 
-class _Stopped(Exception):
-    """Nobody wants the rest."""
-
-
-class _Work:
-    """A query at work. It is stepped in one thread at a time, and may be stopped from any.
-
-    Attributes:
-        stopped: Nobody wants the rest: the next page is not read any more.
-    """
-
-    def __init__(
-        self, rules: DataRules, actor: Actor, begin: Callable[[_Stored], Iterator[Batch]], query_s: float
-    ) -> None:
-        self._source = _Stored(rules, actor, self._check)
-        self._begin = begin
-        self._query_s = query_s
-        self._left_s = query_s
-        self._until = 0.0
-        self._batches: Iterator[Batch] | None = None
-        self.stopped = False
-
-    def step(self) -> tuple[list[Block], bool]:
-        """Return the next blocks, and whether there may be more. What a slow reader takes between steps is no time."""
-        began = monotonic()
-        self._until = began + self._left_s
-        if self._batches is None:
-            self._batches = self._opened()
-        blocks: list[Block] = []
-        n = 0
-        for batch in self._batches:
-            if len(batch):
-                blocks.append(_block_of(batch))
-                n += len(batch)
-            now = self._check()
-            if n >= READ_POINTS or now > began + READ_S:
-                self._left_s = self._until - now
-                return blocks, True
-        return blocks, False
-
-    def _opened(self) -> Iterator[Batch]:
-        try:
-            return self._begin(self._source)
-        except RequestError as e:
-            if e.status in (400, 404) and not isinstance(e, ScriptError):  # understood, but it cannot be had
-                e.status = 403
-            raise
-
-    def _check(self) -> float:
-        """Return the time, unless the work is to end."""
-        if self.stopped:
-            raise _Stopped
-        now = monotonic()
-        if now > self._until:
-            raise deadline_passed(self._query_s)
-        return now
+        async with aclosing(self.workshop.blocks(Work(blocks, self.settings.limits.query_s))) as found:
+            async for block in found:
+                yield block
 
 
 class _Place(NamedTuple):
@@ -168,7 +102,7 @@ class _Stored:
         check: Raises if the query is to end.
     """
 
-    def __init__(self, rules: DataRules, actor: Actor, check: Callable[[], object]) -> None:
+    def __init__(self, rules: DataRules, actor: Actor, check: Callable[[], None]) -> None:
         self._rules = rules
         self._store = rules.store
         self._actor = actor
@@ -196,18 +130,11 @@ class _Stored:
         return _Place(*self._rules._readable(self._actor, (user, device, stream), downlink))
 
     def _pages(self, place: _Place, wanted: Range) -> Iterator[Batch]:
-        from ..pipescript import Batch
+        from ..pipescript.blocks import batch_of
 
         for block in self._store.read(*place, wanted):
-            points = block.points
-            yield Batch([point.t for point in points], [point.d for point in points])
+            yield batch_of(block)
             self.check()
-
-
-def _block_of(batch: Batch) -> Block:
-    """Return the datapoints of *batch*, at least one, as text: so it is not the event loop that has to write it."""
-    points = [Datapoint(t, d) if t else Datapoint(d=d) for t, d in zip(batch.t, batch.d, strict=True)]
-    return Block(len(points), points[0].t, points[-1].t, json=_encode(points)[1:-1])
 
 
 def _streams_of(query: DatasetQuery) -> Iterator[StreamQuery]:

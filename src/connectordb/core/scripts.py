@@ -2,107 +2,179 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
-from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..block import Block
 from ..datapoint import Datapoint
-from ..errors import LimitReached, PermissionDenied
+from ..errors import ScriptError
 
 if TYPE_CHECKING:
-    from ..pipescript import Batch, Script
+    from ..pipescript import Batch, Script, Settings
+    from .settings import LimitSettings
 
-__all__ = ["block_of", "deadline_passed", "script_of", "transformed", "transformed_whole"]
+__all__ = [
+    "Failures",
+    "batches_of",
+    "blocks_of",
+    "script_of",
+    "script_settings",
+    "transformed",
+    "transformed_around",
+    "transformed_whole",
+]
 
 
 KEPT_LENGTH_MAX = 2_000
 """Longer scripts are read anew each time."""
 
 
-def script_of(text: str) -> Script:
+def script_of(text: str, limits: LimitSettings) -> Script:
     """Return the script *text*, ready to run; most of the time the same one again. Raises `ScriptError`."""
-    return _kept(text) if len(text) <= KEPT_LENGTH_MAX else _compiled(text)
+    return _kept(text, limits) if len(text) <= KEPT_LENGTH_MAX else _compiled(text, limits)
 
 
-def _compiled(text: str) -> Script:
+def _compiled(text: str, limits: LimitSettings) -> Script:
     from ..pipescript import compile_script  # not needed by most
 
-    return compile_script(text)
+    return compile_script(text, script_settings(limits))
+
+
+def script_settings(limits: LimitSettings) -> Settings:
+    """Return what holds for all scripts."""
+    from ..pipescript import Settings
+    from ..pipescript.limits import Limits
+
+    return Settings(limits=Limits(**{name: getattr(limits, name) for name in Limits.__slots__}))
 
 
 _kept = lru_cache(maxsize=256)(_compiled)
 
 
-def transformed(blocks: Iterable[Block], script: Script, limit: int | None, query_s: float) -> Iterator[Block | None]:
-    """Yield what *script* makes of *blocks*, which are one input; ``None`` where it has taken time and gives nothing.
+def transformed(
+    blocks: Iterable[Block], script: Script, limit: int | None, check: Callable[[], None]
+) -> Iterator[Batch]:
+    """Yield what *script* makes of *blocks*, which are one input; empty batches where it gives nothing.
 
     Args:
         limit: At most so many datapoints; ``None``: all.
-        query_s: After so many seconds it ends with an error.
+        check: Called now and then; raises if that is to end.
 
     Raises:
         ScriptError: the script fails on a datapoint.
-        LimitReached: it takes too long.
     """
-    until = monotonic() + query_s
-    running = script.start()
+    running = script.start(check=check)
     left = limit
-    for block in blocks:
-        for out in running.pieces(_batch_of(block)):
+    for batch in batches_of(blocks):
+        for out in running.pieces(batch):
             made, left, ended = _cut(out, left)
             yield made
             if ended:
                 return
-            if monotonic() > until:
-                raise deadline_passed(query_s)
-    yield _cut(running.end(), left)[0]
+    for out in running.rest():
+        made, left, ended = _cut(out, left)
+        yield made
+        if ended:
+            return
+
+
+def batches_of(blocks: Iterable[Block]) -> Iterator[Batch]:
+    """Yield *blocks* as batches, without who sent the datapoints."""
+    from ..pipescript.blocks import batch_of
+
+    return map(batch_of, blocks)
+
+
+def blocks_of(batches: Iterable[Batch | None]) -> Iterator[Block | None]:
+    """Yield *batches* as blocks; ``None`` for those that are empty."""
+    from ..pipescript.blocks import blocks_of
+
+    for batch in batches:
+        if batch is None or not batch.n:
+            yield None
+        else:
+            yield from blocks_of(batch)
 
 
 def transformed_whole(block: Block, script: Script) -> Block | None:
     """Return what *script* makes of *block* as its whole input; ``None``: nothing. Raises `ScriptError`."""
+    from ..pipescript.blocks import batch_of
+
     points = [
-        Datapoint(t, d) for out in script.run_batches([_batch_of(block)]) for t, d in zip(out.t, out.d, strict=True)
+        Datapoint(t, d) for out in script.run_batches([batch_of(block)]) for t, d in zip(out.t, out.d, strict=True)
     ]
     return Block.of(points) if points else None
 
 
-def block_of(batch: Batch) -> Block | None:
-    """Return the datapoints of *batch*, ``None`` if there are none."""
-    points = [_point(t, d) for t, d in zip(batch.t, batch.d, strict=True)]
-    if not points:
-        return None
-    block = Block.of(points)
-    _ = block.json  # made here, and not on the event loop
-    return block
+class Failures(NamedTuple):
+    """Datapoints on which a script has failed.
+
+    Attributes:
+        first: What was wrong with the first of them.
+        n: How many there are.
+    """
+
+    first: ScriptError
+    n: int
 
 
-def deadline_passed(query_s: float) -> PermissionDenied:
-    """Return the error of what takes too long."""
-    return LimitReached(f"this took longer than {query_s:g} s, which is the limit of a query: ask for less at once")
+def transformed_around(block: Block, script: Script, check: Callable[[], None]) -> tuple[Block | None, Failures | None]:
+    """Return what *script* makes of *block*, and on which datapoints it fails.
+
+    These are left out, and cut *block* into several inputs: so none of them takes others with it, which may have come
+    with other inserts.
+
+    Args:
+        check: Called now and then; raises if that is to end.
+    """
+    from ..pipescript.blocks import batch_of
+
+    whole = batch_of(block)
+    made, error = _points_of(script, whole, check)
+    if error is None:
+        return (Block.of(made) if made else None), None
+    made, failed, start = [], 0, 0
+    while start < whole.n:
+        at = _first_failure(script, whole.slice(start, whole.n), check)
+        stop = whole.n if at is None else start + at
+        if stop > start:
+            made += _points_of(script, whole.slice(start, stop), check)[0]
+        failed += stop < whole.n
+        start = stop + 1
+    return (Block.of(made) if made else None), Failures(error, max(1, failed))
 
 
-def _point(t: float, d: Any) -> Datapoint:
-    return Datapoint(t, d) if t else Datapoint(d=d)  # so that it is left out, as in all that is stored
+def _points_of(script: Script, batch: Batch, check: Callable[[], None]) -> tuple[list[Datapoint], ScriptError | None]:
+    """Return what *script* gives for *batch* as its whole input, up to the error if there is one."""
+    points: list[Datapoint] = []
+    try:
+        for out in script.run_batches([batch], check=check):
+            points += map(Datapoint, out.t, out.d)
+    except ScriptError as e:
+        return points, e
+    return points, None
 
 
-def _batch_of(block: Block) -> Batch:
-    from ..pipescript import Batch
+def _first_failure(script: Script, batch: Batch, check: Callable[[], None]) -> int | None:
+    """Return on which datapoint of *batch* a fresh *script* fails; ``None``: on none before its end."""
+    running = script.start(columnwise=False, check=check)  # one after the other: columns may fail later
+    for at in range(batch.n):
+        check()
+        stop = running.feed(batch.slice(at, at + 1)).stop
+        if stop is not None:
+            return at if isinstance(stop, ScriptError) else None
+    return None
 
-    points = block.points
-    return Batch([point.t for point in points], [point.d for point in points])
 
-
-def _cut(out: Batch, left: int | None) -> tuple[Block | None, int | None, bool]:
+def _cut(out: Batch, left: int | None) -> tuple[Batch, int | None, bool]:
     """Return the first *left* datapoints of *out*, how many may follow, and whether that is the end of it all."""
     from ..pipescript.engine import Ended
 
-    made = block_of(out)
-    if left is not None and made is not None:
-        if made.n >= left:
-            return made.slice(0, left), 0, True
-        left -= made.n
+    if left is not None:
+        if out.n >= left:
+            return out.slice(0, left), 0, True
+        left -= out.n
     if out.stop is not None and not isinstance(out.stop, Ended):
         raise out.stop
-    return made, left, out.stop is not None
+    return out, left, out.stop is not None

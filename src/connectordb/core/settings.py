@@ -98,6 +98,67 @@ class LimitSettings(msgspec.Struct, frozen=True, kw_only=True):
             description="Longest time that transforms and queries may take for one request, in seconds. Above it: 403.",
         ),
     ] = 60.0
+    export_bytes_max: Annotated[
+        int,
+        Meta(
+            ge=1024 * 1024,
+            le=2**44,
+            description="Largest temporary file of an answer in arrow or parquet, in bytes. Above it: 413.",
+        ),
+    ] = 2 * 1024**3
+    script_parts_max: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="Most parts (transforms, operators, values) that a script has. Above it: 400.",
+        ),
+    ] = 2_000
+    script_keys_max: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=10_000_000,
+            description="Most keys of a map or imap, and different values of a new, in a transform. Above it: 400.",
+        ),
+    ] = 50_000
+    script_text_bytes_max: Annotated[
+        int,
+        Meta(ge=1, le=2**30, description="Longest text that an append makes in a transform, in bytes. Above it: 400."),
+    ] = 1_000_000
+    script_points_max: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000_000,
+            description="Most datapoints that a quantile or an lttb takes in a transform. Above it: 400.",
+        ),
+    ] = 1_000_000
+    script_copies_max: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000_000,
+            description="Most parts of copies of inner scripts (of a map: one for each key) that a transform keeps. "
+            "Above it: 400.",
+        ),
+    ] = 500_000
+    script_kept_bytes_max: Annotated[
+        int,
+        Meta(
+            ge=1024,
+            le=2**40,
+            description="About how much a transform keeps in memory: keys, texts, numbers. In bytes. Above it: 400.",
+        ),
+    ] = 128 * 1024 * 1024
+    script_value_bytes_max: Annotated[
+        int,
+        Meta(
+            ge=1024,
+            le=2**30,
+            description="Largest text or object that a transform makes, about, in memory, in bytes. Above it: 400.",
+        ),
+    ] = 16 * 1024 * 1024
     downlink_s: Annotated[
         float,
         Meta(

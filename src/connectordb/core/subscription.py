@@ -180,7 +180,7 @@ class Subscription:
         pattern: It may cover several streams.
         requests: It is that of a device which carries out what it is asked.
         tag: Belongs to the outlet.
-        script: What each insert goes through; ``None``: nothing.
+        script: What each insert, or each request, goes through; ``None``: nothing.
         feeds: One for each stream.
     """
 
@@ -192,7 +192,7 @@ class Subscription:
         self.pattern = arg.endswith(ANY)
         self.requests = requests
         self.tag = tag
-        self.script = script_of(transform) if transform and not requests else None
+        self.script = script_of(transform, subscriber.rules.settings.limits) if transform else None
         self.feeds: dict[Key, Feed] = {}
         self._place: tuple[str, int] | None = None
         self._refused: dict[Key, int] = {}
@@ -204,6 +204,11 @@ class Subscription:
     def hub(self) -> Hub:
         """Where it gets its datapoints."""
         return self.subscriber.rules.hub
+
+    @property
+    def query_s(self) -> float:
+        """How long its script may take for a page."""
+        return self.subscriber.rules.settings.limits.query_s
 
     async def begin(self, start: Start) -> dict[str, Any]:
         """Begin to follow; see `Subscriber.subscribe`."""

@@ -16,7 +16,19 @@ if TYPE_CHECKING:
 
     Floats: TypeAlias = NDArray[np.float64]
 
-__all__ = ["EXACT_MAX", "Batch", "Categories", "Column", "Kind", "Mixed", "Records", "kind_of", "numpy", "to_column"]
+__all__ = [
+    "EXACT_MAX",
+    "Batch",
+    "Categories",
+    "Column",
+    "Kind",
+    "Mixed",
+    "Records",
+    "fits_mixed",
+    "kind_of",
+    "numpy",
+    "to_column",
+]
 
 EXACT_MAX: Final = 2**53
 """Integers below this are the same as float64."""
@@ -57,6 +69,11 @@ class Mixed:
 
     def tolist(self) -> list[int | float]:
         return [int(x) if whole else x for x, whole in zip(self.values.tolist(), self.whole.tolist(), strict=True)]
+
+
+def fits_mixed(value: Any) -> bool:
+    """Return whether *value* can stand in a column of `Mixed`: a number, and no digit of it gets lost."""
+    return type(value) is float or (type(value) is int and abs(value) < EXACT_MAX)
 
 
 class Categories:

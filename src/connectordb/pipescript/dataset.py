@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from operator import itemgetter
 from typing import Any, Final
 
@@ -142,7 +143,7 @@ def _rows(rows: Iterable[float] | Iterable[Point], columns: Mapping[str, Column]
             values[name] = value
             if value is None:
                 complete = complete and allow_null
-            elif not is_writable(value):
+            elif not (isfinite(value) if type(value) is float else is_writable(value)):
                 raise ScriptError(f"the column {name!r} is {show(value)} at t = {t}, which JSON cannot hold")
         if complete:
             yield t, values

@@ -11,12 +11,14 @@ stage takes each datapoint only when all its columns have come to it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from ..errors import ScriptError
 from . import values
 from .columns import Batch, Kind, numpy
+from .limits import DEFAULT_LIMITS, HEAVY, Keep, Limits, Room, weight
 from .plan import Part, apply
 from .registry import Ahead, Copy, Filter, Inner, Point, PointStep
 from .syntax import Binary, Object, Pipe, Unary
@@ -24,7 +26,6 @@ from .values import Failure
 
 __all__ = [
     "COLUMNS_MIN",
-    "COPIES_MAX",
     "Batch",
     "Builder",
     "Ended",
@@ -35,12 +36,14 @@ __all__ = [
     "stages_of",
 ]
 
-COPIES_MAX = 500_000
-"""How many parts the copies of inner scripts may have together which a running script keeps (one for each key of a
-`map`, for instance)."""
-
 COLUMNS_MIN = 16
 """Fewer datapoints than this are faster done row by row."""
+CHECK_STEPS: Final = 10_000
+"""After about so many steps inside one datapoint it is asked whether to go on."""
+SHORT: Final = 1_000
+"""Texts up to this length are small: what they stand in is not weighed."""
+WAITING_MAX: Final = 65_536
+"""So many datapoints wait at most until they are taken into a total."""
 
 ValueStep = Callable[[float, Any], Any]
 
@@ -54,14 +57,27 @@ class Run:
 
     Attributes:
         columnwise: Whether stages may work on whole columns; if not, all is done row by row.
-        copies: How many parts the kept copies of inner scripts have together.
+        room: What it keeps, and may keep.
+        check: Called from time to time in what takes long; what it raises ends the script.
     """
 
-    __slots__ = ("columnwise", "copies")
+    __slots__ = ("_steps", "check", "columnwise", "room")
 
-    def __init__(self, *, columnwise: bool = True) -> None:
+    def __init__(
+        self, *, columnwise: bool = True, limits: Limits = DEFAULT_LIMITS, check: Callable[[], None] | None = None
+    ) -> None:
         self.columnwise = columnwise and numpy() is not None
-        self.copies = 0
+        self.room = Room(limits)
+        self.check = check
+        self._steps = 0
+
+    def worked(self, steps: int) -> None:
+        """Count so many *steps* inside one datapoint, and `check` when there were many."""
+        self._steps += steps
+        if self._steps >= CHECK_STEPS:
+            self._steps = 0
+            if self.check is not None:
+                self.check()
 
 
 class Stage:
@@ -78,19 +94,20 @@ class Stage:
         self.run = run
         self.seen = 0
         self.step: Callable[[float, Any], Point | None]
-        self.last_words: Callable[[], Point | None] = lambda: None
+        self.last_words: Callable[[], Point | Batch | None] = lambda: None
         self.builder = Builder(run)
         self.build(self.builder)
         self.columns = self.builder.columns
         self.programs: dict[tuple[Kind, ...], Callable[[Batch], Batch | None] | None] = {}
         self.waiting = Batch([], [])
+        self.keep = Keep(run.room)
 
     @staticmethod
     def of(part: Part, run: Run) -> Stage:
         """Return *part*, running."""
         if part.transform is None:
             return _ValueStage(part, run)
-        if part.transform.name == "if" and str(part.parts[0].tree) == "last":
+        if _is_last(part):
             return _LastStage(part, run)
         return _BY_KIND[part.transform.kind](part, run)
 
@@ -111,14 +128,27 @@ class Stage:
         if not self.columns:
             return self.work(batch)
         for column in self.columns:
-            column.take(column.pipeline.feed(batch))
+            column.feed(batch)
         self.waiting = self.waiting.then(batch)
-        return self.aligned()
+        return self.keeping(_weight(batch), self.aligned())
+
+    def keeping(self, more: int, out: Batch) -> Batch:
+        """Count *more* bytes as kept. Return *out*, with the error if there is one."""
+        try:
+            self.keep.add(more)
+        except Failure as e:
+            if out.stop is None:
+                out = out.slice(0, out.n)
+                out.stop = self.located(e, None, None, "looking ahead")
+        return out
 
     def work(self, batch: Batch) -> Batch:
         """Run over *batch*, over its columns as wholes where that can be done."""
         if batch.n >= COLUMNS_MIN and self.run.columnwise:
-            done = self.whole(batch)
+            try:
+                done = self.whole(batch)
+            except Failure as e:  # what it would keep is too much
+                return Batch([], [], self.located(e, self.seen + batch.n - 1, batch.t[-1]))
             if done is not None:
                 self.seen += batch.n
                 return done
@@ -139,7 +169,7 @@ class Stage:
         out = Batch([], [])
         if self.columns:
             for column in self.columns:
-                column.take(column.pipeline.end())
+                column.end()
             out = self.aligned()
         if out.stop is None:
             try:
@@ -148,8 +178,12 @@ class Stage:
                 out.stop = self.located(e, None, None)
             else:
                 if point is not None:
-                    out = out.then(Batch([point[0]], [point[1]]))
+                    out = out.then(point if isinstance(point, Batch) else Batch([point[0]], [point[1]]))
         return out
+
+    def settled(self) -> Batch:
+        """Return what comes of datapoints that could have been worked on, and were not yet: an error, for instance."""
+        return Batch([], [])
 
     def aligned(self) -> Batch:
         """Run over the waiting datapoints for which all columns are known."""
@@ -158,7 +192,9 @@ class Stage:
         self.waiting = waiting.slice(n, waiting.n)
         for column in self.columns:
             column.begin(n)
-        out = self.work(waiting.slice(0, n))
+        known = waiting.slice(0, n)
+        self.keep.add(-_weight(known))
+        out = self.work(known)
         if out.stop is None:
             for column in self.columns:
                 if column.stop is not None and not column.known.n:
@@ -184,15 +220,17 @@ class Stage:
         self.seen += len(batch.t)
         return Batch(out_t, out_d)
 
-    def located(self, failure: Failure, index: int | None, t: float | None) -> ScriptError:
-        """Return the error for the user: which stage failed on which datapoint."""
+    def located(
+        self, failure: Failure, index: int | None, t: float | None, otherwise: str = "at the end"
+    ) -> ScriptError:
+        """Return the error for the user: which stage failed on which datapoint, or *otherwise* where."""
         stage = str(self.part.tree)
         shown = stage if len(stage) <= 80 else stage[:77] + "..."
-        where = f"datapoint {index}, t = {t}" if index is not None else "the end"
+        where = f"at datapoint {index}, t = {t}" if index is not None else otherwise
         details: dict[str, Any] = {"column": self.part.tree.column, "stage": stage}
         if index is not None:
             details |= {"index": index, "t": t}
-        return ScriptError(f"{failure} (in '{shown}', at {where})", **details)
+        return ScriptError(f"{failure} (in '{shown}', {where})", **details)
 
 
 class _ValueStage(Stage):
@@ -246,9 +284,10 @@ class _AheadStage(Stage):
         n = self.ahead.n
         held = self.held.then(batch)
         known = max(0, held.n - n)
-        out = self.ahead.many(held.slice(0, known), held.slice(n, n + known))
+        gone = held.slice(0, known)
+        out = self.ahead.many(gone, held.slice(n, n + known))
         self.held = held.slice(known, held.n)
-        return out
+        return self.keeping(_weight(batch) - _weight(gone), out)
 
     def end(self) -> Batch:
         out = [self.ahead.step(point, None) for point in zip(self.held.t, self.held.d, strict=True)]
@@ -270,6 +309,90 @@ class _LastStage(Stage):
         return self.latest
 
 
+class _TotalStage(Stage):
+    """A part in front of ``if last``: what it gives for the last datapoint, without working out what it gives before.
+
+    Numbers wait until there are many of them, as each time all that was kept may have to be looked at.
+    """
+
+    def build(self, builder: Builder) -> None:
+        self.copy = RunningInner(self.part, self.run).renew()
+        self.latest: Point | None = None
+        self.heap: list[Batch] = []
+        self.n = 0
+
+    @staticmethod
+    def fits(part: Part) -> bool:
+        """Return whether *part* can be run so."""
+        return part.one_to_one and not (part.stateless or part.peeks or part.retimes or part.constant)
+
+    def feed(self, batch: Batch) -> Batch:
+        if not self.run.columnwise or batch.kind not in _LIGHT:
+            out = self.flushed()
+            return out if out.stop is not None else self.taken(batch)
+        out = self.flushed() if self.heap and self.heap[0].kind != batch.kind else Batch([], [])
+        if batch.n and out.stop is None:
+            self.heap.append(batch)
+            self.n += batch.n
+            while len(self.heap) > 1 and self.heap[-2].n <= 2 * self.heap[-1].n:
+                self.heap[-2:] = [self.heap[-2].then(self.heap[-1])]
+            if self.n >= WAITING_MAX:
+                out = self.flushed()
+        return out
+
+    def flushed(self) -> Batch:
+        """Take in the datapoints that wait."""
+        batch = Batch([], [])
+        for more in reversed(self.heap):
+            batch = more.then(batch)
+        self.heap, self.n = [], 0
+        return self.taken(batch)
+
+    def settled(self) -> Batch:
+        return self.flushed()
+
+    def taken(self, batch: Batch) -> Batch:
+        """Take in datapoints, over columns where that can be done."""
+        if batch.n < COLUMNS_MIN or not self.run.columnwise or batch.kind == "other":
+            return self.rows(batch)
+        if (batch.kind,) not in self.programs:
+            from .kernels import total_program
+
+            self.programs[batch.kind,] = total_program(self.part, batch.kind, self.copy)
+        program = self.programs[batch.kind,]
+        try:
+            last = program(batch) if program is not None else None
+        except Failure as e:  # what it would keep is too much
+            return Batch([], [], self.located(e, self.seen + batch.n - 1, batch.t[-1]))
+        if last is None:
+            return self.rows(batch)
+        self.latest = last.point(0)
+        self.seen += batch.n
+        return Batch([], [])
+
+    def rows(self, batch: Batch) -> Batch:
+        feed = self.copy.feed
+        for at, (t, d) in enumerate(zip(batch.t, batch.d, strict=True)):
+            try:
+                self.latest = feed(t, d)
+            except Failure as e:
+                return Batch([], [], self.located(e, self.seen + at, t))
+            except RecursionError:
+                return Batch([], [], self.located(Failure("the data nests too deeply"), self.seen + at, t))
+            except Ended as e:
+                out = self.end()
+                out.stop = e
+                return out
+        self.seen += batch.n
+        return Batch([], [])
+
+    def end(self) -> Batch:
+        out = self.flushed()
+        if out.stop is None and self.latest is not None:
+            out = Batch([self.latest[0]], [self.latest[1]])
+        return out
+
+
 _BY_KIND: Final[dict[str, type[Stage]]] = {
     "value": _ValueStage,
     "point": _PointStage,
@@ -282,7 +405,13 @@ class Pipeline:
     """Running stages, one behind the other."""
 
     def __init__(self, part: Part, run: Run) -> None:
-        self.stages = [Stage.of(p, run) for p in stages_of(part)]
+        self.stages: list[Stage] = []
+        for stage in stages_of(part):
+            before = self.stages[-1].part if self.stages else None
+            if _is_last(stage) and before is not None and _TotalStage.fits(before):
+                self.stages[-1] = _TotalStage(before, run)
+            else:
+                self.stages.append(Stage.of(stage, run))
 
     def feed(self, batch: Batch) -> Batch:
         """Return what *batch* gives. If it ends with a `Batch.stop`, that was all."""
@@ -290,24 +419,57 @@ class Pipeline:
 
     def end(self) -> Batch:
         """Return what is left when no more datapoints come. To be called once, and not after a stop."""
-        over = Ended()
-        batch = self.through(Batch([], [], over))
-        if batch.stop is over:
-            batch.stop = None
-        return batch
+        out = Batch([], [])
+        for batch in self.rest(sys.maxsize):
+            out = out.then(batch)
+        return out
 
-    def through(self, batch: Batch) -> Batch:
+    def rest(self, piece: int) -> Iterator[Batch]:
+        """Yield what is left when no more datapoints come, made of at most *piece* datapoints of a stage at once.
+
+        To be called once, and not after a stop. Some may be empty.
+        """
+        for at, stage in enumerate(self.stages, 1):
+            left = stage.end()
+            stop, left.stop = left.stop, None
+            for start in range(0, left.n, piece):
+                whole = left.n <= piece
+                out = self.through(left if whole else left.slice(start, min(start + piece, left.n)), at)
+                yield out
+                if out.stop is not None:
+                    return
+            if stop is not None:
+                yield self.through(Batch([], [], stop), at)
+                return
+
+    def through(self, batch: Batch, first: int = 0) -> Batch:
+        """Return what the stages from *first* on give for *batch*."""
         stop = batch.stop
         if stop is not None:
             batch = batch.slice(0, batch.n)
-        for stage in self.stages:
+        for stage in self.stages[first:]:
             batch = stage.feed(batch)
-            if batch.stop is None and isinstance(stop, Ended):
-                batch = batch.then(stage.end())
+            if batch.stop is None and stop is not None:
+                batch = batch.then(stage.end() if isinstance(stop, Ended) else stage.settled())
             stop = batch.stop or stop
             batch.stop = None
         batch.stop = stop
         return batch
+
+
+_LIGHT: Final[frozenset[Kind]] = frozenset({"float", "int", "mixed", "bool"})
+
+
+def _weight(batch: Batch) -> int:
+    """Return about how many bytes the texts, objects and lists among the values take."""
+    if (batch.is_columns and batch.kind in _LIGHT) or HEAVY.isdisjoint(map(type, batch.d)):
+        return 0
+    return sum(map(weight, batch.d))
+
+
+def _is_last(part: Part) -> bool:
+    """Return whether a stage is ``if last``."""
+    return part.transform is not None and part.transform.name == "if" and str(part.parts[0].tree) == "last"
 
 
 def stages_of(part: Part) -> Sequence[Part]:
@@ -329,6 +491,14 @@ class Column:
         self.now = Batch([], [])
         self.stop: Exception | None = None
         self.at = -1
+
+    def feed(self, batch: Batch) -> None:
+        if self.stop is None:
+            self.take(self.pipeline.feed(batch))
+
+    def end(self) -> None:
+        if self.stop is None:
+            self.take(self.pipeline.end())
 
     def take(self, batch: Batch) -> None:
         self.stop, batch.stop = batch.stop, None
@@ -374,7 +544,7 @@ class Builder:
         """Return what the maker of the transform makes."""
         assert part.transform is not None  # noqa: S101
         given = [RunningInner(g, self.run) if isinstance(g, Part) else g for g in part.given]
-        made = self.steps[id(part)] = part.transform.make(*given)
+        made = self.steps[id(part)] = part.transform.started(self.run.room, given)
         return made
 
     def with_args(self, step: Callable[..., Any], part: Part) -> Callable[[float, Any], Any]:
@@ -406,6 +576,9 @@ class Builder:
                 return self.piped(part)
             case Object(items):
                 fields = [(key, self.value(value)) for (key, _), value in zip(items, part.parts, strict=True)]
+                growing = [key for (key, _), value in zip(items, part.parts, strict=True) if _may_be_large(value)]
+                if len(growing) > 1:
+                    return self.object(fields, growing)
                 return lambda t, d: {key: value(t, d) for key, value in fields}
             case Unary(op, _):
                 operand = self.value(part.parts[0])
@@ -415,8 +588,33 @@ class Builder:
                 return self.binary(op, part)
         raise TypeError(tree)
 
+    def object(self, fields: list[tuple[str, ValueStep]], growing: list[str]) -> ValueStep:
+        """Return the function that makes an object. It may hold the same data several times, and they again."""
+        made = self.run.room.made
+
+        def step(t: float, d: Any) -> dict[str, Any]:
+            result = {key: value(t, d) for key, value in fields}
+            large = 0
+            for key in growing:
+                part = result[key]
+                if type(part) in HEAVY and (type(part) is not str or len(part) > SHORT):
+                    large += 1
+            return made(result) if large > 1 else result
+
+        return step
+
+    def plus(self) -> Callable[[Any, Any], Any]:
+        """Return the function that adds."""
+        made, plus = self.run.room.made, values.plus
+
+        def step(a: Any, b: Any) -> Any:
+            result = plus(a, b)
+            return result if type(result) is float else made(result)
+
+        return step
+
     def binary(self, op: str, part: Part) -> ValueStep:
-        function = _BINARY[op]
+        function = self.plus() if op == "+" else _BINARY[op]
         left, right = self.value(part.parts[0]), self.value(part.parts[1])
         if part.parts[1].constant and part.parts[1].failure is None:
             constant = part.parts[1].value
@@ -464,6 +662,13 @@ class Builder:
         return value
 
 
+def _may_be_large(part: Part) -> bool:
+    """Return whether the value of a part may be as large as the data, or larger."""
+    if part.constant or isinstance(part.tree, Unary):
+        return False
+    return not isinstance(part.tree, Binary) or part.tree.op == "+"
+
+
 def _constant(part: Part) -> ValueStep:
     value, failure = part.value, part.failure
     if failure is None:
@@ -482,7 +687,6 @@ def _operation(op: str) -> Callable[..., Any]:
 _UNARY: Final[dict[str, Callable[[Any], Any]]] = {"not": _operation("not"), "-": values.minus}
 _number_like = values.compare
 _BINARY: Final[dict[str, Callable[[Any, Any], Any]]] = {
-    "+": values.plus,
     "-": lambda a, b: values.operand(a) - values.operand(b),
     "*": lambda a, b: values.operand(a) * values.operand(b),
     "/": values.quotient,
@@ -504,24 +708,32 @@ class RunningInner(Inner):
         self.part = part
         self.run = run
         self.kept = 0
+        self.value: ValueStep | None = None  # of a copy that can be used again
 
     def new(self) -> Copy:
         self.kept += self.part.size
-        self.run.copies += self.part.size
-        if self.run.copies > COPIES_MAX:
-            raise Failure("the script keeps too many copies of its inner scripts: split by fewer keys")
+        room = self.run.room
+        room.copies += self.part.size
+        if room.copies > room.limits.script_copies_max:
+            raise Failure(
+                "the script keeps too many copies of its inner scripts (limit script_copies_max): split by fewer keys"
+            )
         return self.renew()
 
     def __del__(self) -> None:
-        self.run.copies -= self.kept  # the transform is gone, and its copies with it
+        self.run.room.copies -= self.kept  # the transform is gone, and its copies with it
 
     def renew(self) -> Copy:
         builder = Builder(self.run)
         return Copy(builder.point(self.part), builder.steps)  # no columns: what looks ahead was refused
 
     def single(self, t: float, d: Any) -> Any:
+        self.run.worked(self.part.size)
         if not self.part.peeks:
-            return Builder(self.run).value(self.part)(t, d)
+            value = self.value or Builder(self.run).value(self.part)
+            if self.part.stateless:
+                self.value = value
+            return value(t, d)
         point = self.last([(t, d)])
         if point is None:
             raise Failure("the inner script gives nothing")
@@ -529,9 +741,16 @@ class RunningInner(Inner):
 
     def last(self, points: Sequence[Point]) -> Point | None:
         pipeline = Pipeline(self.part, self.run)
-        batch = pipeline.feed(Batch([t for t, _ in points], [d for _, d in points]))
-        last = _last(batch)
-        if batch.stop is None:
+        last = None
+        piece = max(1, CHECK_STEPS // self.part.size)
+        for start in range(0, len(points), piece):
+            some = points[start : start + piece]
+            batch = pipeline.feed(Batch([t for t, _ in some], [d for _, d in some]))
+            last = _last(batch) or last
+            if batch.stop is not None:
+                break
+            self.run.worked(len(some) * self.part.size)
+        else:
             batch = pipeline.end()
             last = _last(batch) or last
         if batch.stop is not None and not isinstance(batch.stop, Ended):

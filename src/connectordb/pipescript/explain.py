@@ -7,8 +7,9 @@ from typing import Final
 import msgspec
 
 from .columns import Batch, Column, Kind, numpy
-from .engine import Run, Stage, stages_of
+from .engine import Pipeline, Run, Stage, _LastStage, _TotalStage, stages_of
 from .script import Script
+from .syntax import Pipe
 
 __all__ = ["Explanation", "StageExplanation", "explain"]
 
@@ -22,6 +23,7 @@ class StageExplanation(msgspec.Struct, frozen=True):
         stateless: What it gives depends on one datapoint alone.
         looks_ahead: Has to wait for later datapoints.
         columns: For which kinds of data it works on whole columns; for all others, row by row.
+        notes: What is done otherwise than the text says, to the same end.
     """
 
     text: str
@@ -29,6 +31,7 @@ class StageExplanation(msgspec.Struct, frozen=True):
     stateless: bool
     looks_ahead: bool
     columns: tuple[Kind, ...]
+    notes: tuple[str, ...] = ()
 
 
 class Explanation(msgspec.Struct, frozen=True):
@@ -36,7 +39,7 @@ class Explanation(msgspec.Struct, frozen=True):
 
     Attributes:
         text: The script, in brackets and commas: it shows how it was read.
-        stages: What it does, one after the other. A constant stands for all that came before it.
+        stages: What it does, one after the other.
     """
 
     text: str
@@ -53,16 +56,37 @@ def explain(script: Script) -> Explanation:
     >>> [(stage.text, stage.columns) for stage in explain(compile_script("if $ > 5 | new")).stages]
     [('if($ > 5)', ('float', 'int', 'mixed', 'bool')), ('new', ())]
     """
-    found = []
-    for part in stages_of(script.part):
-        columns = tuple(kind for kind in _KINDS if _runs_over_columns(Stage.of(part, Run()), kind))
-        found.append(StageExplanation(str(part.tree), part.one_to_one, part.stateless, part.peeks, columns))
+    parts = stages_of(script.part)
+    running = {id(stage.part): stage for stage in Pipeline(script.part, Run()).stages}
+    written = len(script.tree.stages) if isinstance(script.tree, Pipe) else 1
+    found: list[StageExplanation] = []
+    for part in parts:
+        stage = running.get(id(part))
+        notes = []
+        if part.constant and part is parts[0] and written > len(parts):
+            notes.append("a constant: what stands before it is not worked out")
+        if isinstance(stage, _TotalStage):
+            notes.append("worked out only for the last datapoint, as 'if last' follows")
+        if isinstance(stage, _LastStage):
+            notes.append("keeps the datapoint that came last, and looks at no other")
+        if stage is None:
+            columns = found[-1].columns
+            notes.append("done together with the stage before")
+        else:
+            columns = tuple(kind for kind in _KINDS if _runs_over_columns(stage, kind))
+        found.append(
+            StageExplanation(str(part.tree), part.one_to_one, part.stateless, part.peeks, columns, tuple(notes))
+        )
     return Explanation(str(script), tuple(found))
 
 
 def _runs_over_columns(stage: Stage, kind: Kind) -> bool:
     if numpy() is None:
         return False
+    if isinstance(stage, _TotalStage):
+        from .kernels import total_program
+
+        return total_program(stage.part, kind, stage.copy) is not None
     for column in stage.columns:
         column.now = Batch.of(numpy().zeros(0), _empty(kind))
     return stage.knows(kind)

@@ -5,7 +5,9 @@ Each reads its stream once, as far as the times go, and keeps a datapoint or two
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
+from itertools import chain
 from typing import Final
 
 from ..errors import ScriptError
@@ -37,22 +39,13 @@ def closest(batches: Iterable[Batch]) -> RunningInterpolator:
 
     def value(at: float) -> Point | None:
         nonlocal before
-        before = _last(reader, at) or before
+        before = reader.take_last(at) or before
         after = reader.following
         if before is None or (after is not None and after[0] - at < at - before[0]):
             return after
         return before
 
     return value
-
-
-def _last(reader: Reader, until: float) -> Point | None:
-    """Take the datapoints up to a time, and return the last of them."""
-    taken = reader.take(until)
-    if not taken:
-        return None
-    batch, _, stop = taken[-1]
-    return batch.point(stop - 1)
 
 
 @interpolator(
@@ -66,7 +59,7 @@ def before(batches: Iterable[Batch]) -> RunningInterpolator:
 
     def value(at: float) -> Point | None:
         nonlocal latest
-        latest = _last(reader, at) or latest
+        latest = reader.take_last(at) or latest
         return latest if latest is not None and latest[0] <= at else None  # a time may go back
 
     return value
@@ -81,7 +74,7 @@ def after(batches: Iterable[Batch]) -> RunningInterpolator:
     reader = Reader(batches)
 
     def value(at: float) -> Point | None:
-        reader.take(at)
+        reader.take_last(at)
         return reader.following
 
     return value
@@ -146,10 +139,12 @@ def _by_script(script: Script, batches: Iterable[Batch]) -> RunningInterpolator:
 
     def value(at: float) -> Point | None:
         latest: Point | None = None
-        taken = reader.take(at)
-        if taken:
-            for batch in script.run_batches([batch.slice(start, stop) for batch, start, stop in taken]):
+        taken = (batch.slice(start, stop) for batch, start, stop in reader.take(at))
+        first = next(taken, None)
+        if first is not None:
+            for batch in script.run_batches(chain([first], taken)):
                 latest = batch.point(batch.n - 1)
+            deque(taken, 0)  # the script may have ended before
         return latest
 
     return value

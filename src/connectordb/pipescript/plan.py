@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import ScriptError
 from . import values
+from .limits import DEFAULT_LIMITS, Limits, Room
 from .parser import parse
 from .registry import TRANSFORMS, Arg, Copy, Inner, Point, Transform, find_transform, nearest
 from .syntax import Binary, Call, Literal, Object, Pipe, Tree, Unary
@@ -23,9 +24,11 @@ class Settings:
 
     Attributes:
         zone: IANA name of the time zone that ``'Local'`` means. ``None``: the system's.
+        limits: What a script may keep.
     """
 
     zone: str | None = None
+    limits: Limits = DEFAULT_LIMITS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +45,7 @@ class Part:
         parts: Operands, arguments that are worked out for each datapoint, stages, or the values of an object.
         transform: Of a call.
         given: Of a call: the constants and scripts, in their order.
+        limits: What it may keep when it runs.
     """
 
     tree: Tree
@@ -55,6 +59,7 @@ class Part:
     parts: tuple[Part, ...] = ()
     transform: Transform | None = None
     given: tuple[Any, ...] = ()
+    limits: Limits = DEFAULT_LIMITS
 
     @cached_property
     def size(self) -> int:
@@ -229,7 +234,7 @@ def _call(tree: Call, settings: Settings) -> Part:
         elif part:
             parts.append(part)
     try:
-        made = transform.make(*[_Unused() if isinstance(g, Part) else g for g in given])
+        made = transform.started(Room(settings.limits), [_Unused() if isinstance(g, Part) else g for g in given])
     except Failure as e:
         raise _error(tree, f"'{tree.name}': {e}") from None
     del made  # it was only asked whether it takes these arguments
@@ -243,6 +248,7 @@ def _call(tree: Call, settings: Settings) -> Part:
         parts=tuple(parts),
         transform=transform,
         given=tuple(given),
+        limits=settings.limits,
     )
 
 

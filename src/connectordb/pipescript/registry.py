@@ -25,6 +25,7 @@ from functools import cache
 from typing import Any, Final, Literal, Protocol
 
 from .columns import Batch
+from .limits import Keep, Room
 
 __all__ = [
     "INTERPOLATORS",
@@ -95,12 +96,12 @@ class Filter:
 
     Attributes:
         step: As `Step`, but returns a `Point` or ``None``.
-        end: Called after the last datapoint; returns a `Point` or ``None``.
+        end: Called after the last datapoint; returns a `Point`, a `Batch` of several, or ``None``.
         state: What it remembers, for those who run it over whole columns.
     """
 
     step: Step
-    end: Callable[[], Point | None] = lambda: None
+    end: Callable[[], Point | Batch | None] = lambda: None
     state: Any = None
 
 
@@ -172,6 +173,8 @@ class Transform:
         one_to_one: Gives one datapoint for each it gets. Only such ones may be arguments and operands.
         stateless: What it gives depends on one datapoint alone.
         peek: Looks ahead.
+        keeps: Its maker is given a `Keep`, before all else, to be told of what it keeps, or makes.
+        since: The release that brought it. Empty: 0.3 had it, too.
         returns: JSON Schema of the data it gives; ``None`` for any.
         accepts: JSON Schema of the data it takes; ``None`` for any.
     """
@@ -186,8 +189,14 @@ class Transform:
     one_to_one: bool
     stateless: bool
     peek: bool
+    keeps: bool = False
+    since: str = ""
     returns: str | None = None
     accepts: str | None = None
+
+    def started(self, room: Room, given: Iterable[Any]) -> Any:
+        """Return what the maker makes of constants and scripts."""
+        return self.make(Keep(room), *given) if self.keeps else self.make(*given)
 
     def meta(self) -> dict[str, Any]:
         """Return the entry of ``/meta/transforms``."""
@@ -200,6 +209,8 @@ class Transform:
         entry["one_to_one"] = self.one_to_one
         entry["stateless"] = self.stateless
         entry["peek"] = self.peek
+        if self.since:
+            entry["since"] = self.since
         entry["examples"] = [_meta_example(example) for example in self.examples]
         return entry
 
@@ -262,6 +273,8 @@ def transform(
     examples: Iterable[Example] = (),
     kind: Kind = "value",
     stateless: bool = False,
+    keeps: bool = False,
+    since: str = "",
     returns: str | None = None,
     accepts: str | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -269,6 +282,8 @@ def transform(
 
     Args:
         kind: ``"value"`` and ``"point"``: a `Step`; ``"filter"``: a `Filter`; ``"ahead"``: an `Ahead`.
+        keeps: It keeps more the more datapoints come, or its results may be larger than the data: the maker is given a
+            `Keep` before its other arguments.
 
     Raises:
         ValueError: the name is taken.
@@ -288,6 +303,8 @@ def transform(
             one_to_one=kind != "filter",
             stateless=stateless,
             peek=kind == "ahead",
+            keeps=keeps,
+            since=since,
             returns=returns,
             accepts=accepts,
         )
@@ -337,9 +354,15 @@ def find_transform(name: str) -> Transform | None:
     return TRANSFORMS.get(name)
 
 
+_ELSEWHERE: Final = {"where": "if", "avg": "mean", "average": "mean", "median": "quantile", "std": "stddev"}
+"""What other languages call these."""
+
+
 def nearest(name: str, names: Iterable[str]) -> str | None:
     """Return which of *names* is so much like *name* that it may be meant."""
     known = list(names)
+    if _ELSEWHERE.get(name.lower()) in known:
+        return _ELSEWHERE[name.lower()]
     folded = {candidate.lower(): candidate for candidate in known}
     if name.lower() in folded:
         return folded[name.lower()]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
+from math import prod
 from typing import Any, Final
 
 from ..datapoint import Datapoint
 from ..errors import ScriptError
-from .columns import Batch
+from .columns import Batch, numpy
 from .engine import Ended, Pipeline, Run
+from .limits import Limits
 from .parser import parse
 from .plan import Part, Settings, plan
-from .syntax import Tree
+from .syntax import Binary, Object, Pipe, Tree
 from .values import is_writable
 
 __all__ = ["Running", "Script", "batches_of", "compile_script"]
@@ -20,6 +22,8 @@ __all__ = ["Running", "Script", "batches_of", "compile_script"]
 _BATCH_MAX: Final = 4096
 _GROWING: Final = frozenset({"append", "imap"})
 """Transforms whose every result may be as large as all of the input: run over one datapoint at a time."""
+_GROWTH_MAX: Final = 64
+"""A script whose results may be more times as large as its data runs over one datapoint at a time, too."""
 _PIECE_MAX: Final = 1_000_000
 """Datapoints, times the parts of the script, that are worked on at once."""
 
@@ -34,7 +38,12 @@ def compile_script(script: str, settings: Settings | None = None) -> Script:
     [1, 2]
     """
     tree = parse(script)
-    return Script(script, tree, plan(tree, settings or Settings()))
+    settings = settings or Settings()
+    part = plan(tree, settings)
+    most = settings.limits.script_parts_max
+    if part.size > most:
+        raise ScriptError(f"the script has more than {most} parts (limit script_parts_max)")
+    return Script(script, tree, part, settings.limits)
 
 
 class Script:
@@ -44,26 +53,36 @@ class Script:
         text: As it was written.
         tree: Its syntax tree.
         part: Its plan.
+        limits: What it may keep when it runs.
     """
 
-    def __init__(self, text: str, tree: Tree, part: Part) -> None:
+    def __init__(self, text: str, tree: Tree, part: Part, limits: Limits) -> None:
         self.text = text
         self.tree = tree
         self.part = part
-        self._piece = 1 if _has(part, _GROWING) else max(1, _PIECE_MAX // part.size)
+        self.limits = limits
+        self._gives_all = _has(part, _GROWING)
+        one_by_one = self._gives_all or _growth(part) > _GROWTH_MAX
+        self._piece = 1 if one_by_one else max(1, _PIECE_MAX // part.size)
 
     @property
     def one_to_one(self) -> bool:
         """Whether it gives one datapoint for each it gets."""
         return self.part.one_to_one
 
-    def start(self, *, columnwise: bool = True) -> Running:
+    def work(self, n: int) -> int:
+        """Return about how many steps it takes over an input of *n* datapoints."""
+        return n * self.part.size * (n if self._gives_all else 1)
+
+    def start(self, *, columnwise: bool = True, check: Callable[[], None] | None = None) -> Running:
         """Return the script, running: to be fed batches. Each input takes one of its own.
 
         Args:
             columnwise: Whether stages may work on whole columns. Row by row the result is the same, and slower.
+            check: Called before each piece of `Running.pieces` and `Running.rest`, and now and then inside a datapoint
+                that takes long. What it raises ends the script: to stop in time, for instance.
         """
-        return Running(self.part, columnwise=columnwise, piece=self._piece)
+        return Running(self.part, Run(columnwise=columnwise, limits=self.limits, check=check), self._piece)
 
     def run(self, points: Iterable[Any]) -> Iterator[Datapoint]:
         """Run over one whole input, and yield what comes out.
@@ -79,19 +98,26 @@ class Script:
             for t, d in zip(batch.t, batch.d, strict=True):
                 yield Datapoint(t, d)
 
-    def run_batches(self, batches: Iterable[Batch], *, columnwise: bool = True) -> Iterator[Batch]:
+    def run_batches(
+        self, batches: Iterable[Batch], *, columnwise: bool = True, check: Callable[[], None] | None = None
+    ) -> Iterator[Batch]:
         """Run over one whole input, given in batches; yield batches, none of them empty.
+
+        Args:
+            columnwise: As for `start`.
+            check: As for `start`.
 
         Raises:
             ScriptError: a stage fails on a datapoint. What came before it has been yielded.
         """
-        running = self.start(columnwise=columnwise)
+        running = self.start(columnwise=columnwise, check=check)
         for batch in batches:
             for out in running.pieces(batch):
                 yield from _delivered(out)
                 if out.stop is not None:
                     return
-        yield from _delivered(running.end())
+        for out in running.rest():
+            yield from _delivered(out)
 
     def __str__(self) -> str:
         return str(self.tree)
@@ -103,9 +129,10 @@ class Script:
 class Running:
     """A script at work on one input."""
 
-    def __init__(self, part: Part, *, columnwise: bool = True, piece: int = _PIECE_MAX) -> None:
-        self._pipeline = Pipeline(part, Run(columnwise=columnwise))
+    def __init__(self, part: Part, run: Run, piece: int) -> None:
+        self._pipeline = Pipeline(part, run)
         self._piece = piece
+        self._check = run.check or (lambda: None)
 
     def feed(self, batch: Batch) -> Batch:
         """Return what *batch* gives, as far as it can be known yet.
@@ -120,24 +147,43 @@ class Running:
         As `feed`; some may be empty.
         """
         for start in range(0, batch.n, self._piece):
+            self._check()
             whole = start == 0 and batch.n <= self._piece
             yield self.feed(batch if whole else batch.slice(start, min(start + self._piece, batch.n)))
 
-    def end(self) -> Batch:
-        """Return what is left when no more datapoints come."""
-        return _written(self._pipeline.end())
+    def rest(self) -> Iterator[Batch]:
+        """Yield what is left when no more datapoints come, in pieces as `pieces`. To be called once.
+
+        A `Batch.stop` in one of them is an error, and it is the last.
+        """
+        self._check()
+        for out in self._pipeline.rest(self._piece):
+            self._check()
+            written = _written(out)
+            yield written
+            if written.stop is not None:
+                return
 
 
 def batches_of(points: Iterable[Any]) -> Iterator[Batch]:
-    """Yield *points*, which are objects with ``t`` and ``d``, or dictionaries, in batches that grow."""
+    """Yield *points*, which are objects with ``t`` and ``d``, or dictionaries, in batches that grow.
+
+    Numbers of numpy become those of Python.
+    """
     iterator = iter(points)
     n = 1
     while some := list(islice(iterator, n)):
         if isinstance(some[0], Mapping):
-            yield Batch([float(p.get("t", 0.0)) for p in some], [p.get("d") for p in some])
+            yield Batch([float(p.get("t", 0.0)) for p in some], _plain([p.get("d") for p in some]))
         else:
-            yield Batch([p.t for p in some], [p.d for p in some])
+            yield Batch([p.t for p in some], _plain([p.d for p in some]))
         n = min(2 * n, _BATCH_MAX)
+
+
+def _plain(values: list[Any]) -> list[Any]:
+    if all(kind.__module__ != "numpy" for kind in set(map(type, values))):
+        return values
+    return [value.item() if isinstance(value, numpy().generic) else value for value in values]
 
 
 def _delivered(batch: Batch) -> Iterator[Batch]:
@@ -156,6 +202,21 @@ def _written(batch: Batch) -> Batch:
             error = ScriptError(f"the result for t = {t} is infinite or not a number, which JSON cannot hold", t=t)
             return Batch(batch.t[:at], batch.d[:at], error)
     return batch
+
+
+def _growth(part: Part) -> int:
+    """Return how many times as large as its data a result of *part* may be, because they stand in it several times."""
+    if part.constant:
+        return 0
+    if part.transform is not None:
+        if part.transform.name == "set":
+            return 1 + sum(map(_growth, part.parts))
+        return max(1, *map(_growth, part.scripts)) if part.scripts else 1
+    if isinstance(part.tree, Pipe):
+        return prod(max(1, _growth(stage)) for stage in part.parts)
+    if isinstance(part.tree, Object) or (isinstance(part.tree, Binary) and part.tree.op == "+"):
+        return max(1, sum(map(_growth, part.parts)))
+    return 1
 
 
 def _has(part: Part, names: frozenset[str]) -> bool:

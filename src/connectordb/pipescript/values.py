@@ -168,8 +168,11 @@ def show(value: Any) -> str:
         shown = f"a list of {len(value)}"
     elif value is None:
         shown = "null"
-    else:
+    elif kind is int or kind is float or kind is bool:
         shown = text(value)
+    else:
+        module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+        shown = f"{module}{kind.__qualname__} (no JSON value)"
     return shown if len(shown) <= 100 else shown[:97] + "..."
 
 

@@ -8,13 +8,17 @@ from typing import cast
 from ..block import Block
 from ..core import UploadRequest
 from ..core.data import Asked
+from ..core.reductions import Windowed
 from ..errors import Invalid, InvalidRange
 from ..store.base import Mode
-from ..wire import decode_points
-from .params import flag, index, parse_range, seconds
+from .bodies import read_points
+from .compression import compressed
+from .exports import export_reply
+from .negotiate import FORMAT_JSON, wanted_format
+from .params import flag, index, parse_range, parse_reduction, seconds
 from .ranges import range_reply
 from .reply import Reply, json_reply, text_reply
-from .request import JSON_ERRORS, Request, json_error
+from .request import Request
 from .state import State
 from .uploads import check_key, insert_digest, key_upload
 
@@ -26,11 +30,7 @@ _UPLOAD_PARAMS = ("source", "first", "last")
 
 async def insert(state: State, request: Request) -> Reply:
     """Insert datapoints: POST in order, PUT with restamp, PATCH merged by time."""
-    body = await request.body()
-    try:
-        points = decode_points(body)
-    except JSON_ERRORS as e:
-        raise json_error(e, body) from None
+    points, body = await read_points(state, request)
     mode = _MODES[request.method]
     params = request.params
     verdicts = flag(params, "verdicts")
@@ -71,9 +71,21 @@ async def read(state: State, request: Request) -> Reply:
             raise Invalid(f"unknown query q={other[:40]!a}: datapoints know q=length and q=time2index")
     if "t" in params:
         raise Invalid("the parameter 't' belongs to q=time2index; a range by time has t1 and t2")
+    form = wanted_format(request)
     transform = params.get("transform", "")
-    blocks = state.core.read(request.actor, path, parse_range(params), downlink=downlink, transform=transform)
-    return await range_reply(state, cast("AsyncGenerator[Block, None]", blocks))
+    wanted, reduction = parse_range(params), parse_reduction(params)
+    found = state.core.read(request.actor, path, wanted, downlink=downlink, transform=transform, reduction=reduction)
+    blocks = cast("AsyncGenerator[Block, None]", found)
+    made = bool(transform) or reduction is not None
+    if form is FORMAT_JSON:
+        work = range_reply(state, blocks)
+        reply = await (request.unless_gone(work) if made else work)
+    else:
+        name = "-".join(path) + ("-downlink" if downlink else "")
+        columns = reduction.stats if isinstance(reduction, Windowed) else None
+        writers = downlink and not made
+        reply = await export_reply(state, request, form, blocks, name=name, columns=columns, writers=writers)
+    return compressed(state, request, reply)
 
 
 def _upload(request: Request, mode: Mode, body: bytes, key_lifetime_s: float) -> UploadRequest | None:

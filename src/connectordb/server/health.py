@@ -65,7 +65,7 @@ async def ready(state: State, request: Request) -> Reply:
 
 async def metrics(state: State, request: Request) -> Reply:
     """Counters for Prometheus; for this machine itself, and for those who may count users."""
-    if not _is_local(request):
+    if not request.same_machine:
         try:
             state.core.count(request.actor, "users")
         except PermissionDenied:
@@ -112,10 +112,3 @@ async def static(state: State, request: Request) -> Reply:
 async def to_docs(state: State, request: Request) -> Reply:
     """Send a browser to the page that describes the interface."""
     return Reply(302, b"", b"", ((b"location", DOCS_PATH.encode()),))
-
-
-def _is_local(request: Request) -> bool:
-    """Whether a program on this machine asks, and not a proxy or a web page that runs here."""
-    forwarded = b"x-forwarded-for" in request.headers or b"forwarded" in request.headers
-    loopback = request.peer.startswith("127.") or request.peer in ("::1", "local")
-    return loopback and not forwarded and not request.cross_origin

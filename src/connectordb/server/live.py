@@ -103,9 +103,14 @@ class EventStream(AsyncGenerator[bytes, None]):
 
     # What the core calls
 
+    @property
+    def full(self) -> bool:
+        """See `connectordb.core.hub.Outlet`."""
+        return self._bytes >= self._bytes_max
+
     def offer(self, subscription: Subscription, batch: Batch) -> bool:
         """See `connectordb.core.hub.Outlet`."""
-        if self._finished or self._bytes >= self._bytes_max:
+        if self._finished or self.full:
             return False
         event: bytes | None = batch.forms.get(_FORM)
         if event is None:
@@ -116,7 +121,7 @@ class EventStream(AsyncGenerator[bytes, None]):
 
     async def room(self) -> None:
         """See `connectordb.core.hub.Outlet`."""
-        while self._bytes >= self._bytes_max and not self._finished:
+        while self.full and not self._finished:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
             await waiter
@@ -127,6 +132,8 @@ class EventStream(AsyncGenerator[bytes, None]):
         """See `connectordb.core.hub.Outlet`."""
         if self._finished:
             return
+        if notice.cursor is not None:
+            self._put(b"id: " + notice.cursor.encode() + b"\n")
         self._tell(notice.kind, notice_fields(notice))
         if notice.kind == "ended":
             self.finish()

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from .. import __version__
+from ..client._breaker import Breaker
 from ..client._calls import error_of
 from ..client._transport import Reply, StreamReply
 from ..core import ROOT
@@ -191,7 +192,9 @@ class LocalTransport:
                 with contextlib.suppress(BaseException):
                     running.result(CLOSE_PATIENCE_S)
 
-    def websocket(self, target: str, *, headers: Mapping[str, str], timeout_s: float) -> LocalSocket:
+    def websocket(
+        self, target: str, *, headers: Mapping[str, str], timeout_s: float, breaker: Breaker | None = None
+    ) -> LocalSocket:
         """See `Transport.websocket`. What is open is closed when the last transport to this folder is."""
         exchange = _Exchange("GET", target, headers, None)
         upgrade = LocalUpgrade()
@@ -201,7 +204,7 @@ class LocalTransport:
             raise error_of(reply.status, reply.headers, reply.body)
         return upgrade.socket
 
-    def clone(self) -> LocalTransport:
+    def clone(self, breaker: Breaker | None = None) -> LocalTransport:
         """See `Transport.clone`."""
         return LocalTransport(self._server.path)
 

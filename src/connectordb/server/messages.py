@@ -23,6 +23,8 @@ __all__ = ["FAILED", "Form", "Pack", "done", "failed", "form_of", "notice_fields
 
 FAILED = "the server failed; its log tells more"
 """What is told of errors whose text is not for everybody."""
+TEXT_LENGTH_MAX = 1_000
+"""Longer texts of errors are shortened in notices, which may come by the thousands."""
 KEPT_LENGTH_MAX = 512
 """Longer patterns and scripts are not remembered."""
 
@@ -97,12 +99,19 @@ _form = lru_cache(maxsize=1024)(Form)
 def notice_fields(notice: Notice) -> dict[str, Any]:
     """Return what *notice* tells besides its kind and its stream."""
     fields: dict[str, Any] = {}
-    if notice.kind in ("lag", "missed"):
+    if notice.kind in ("lag", "missed", "failed"):
         fields["n"] = notice.n
+    if notice.cursor is not None:
+        fields["cursor"] = notice.cursor
     if notice.error is not None:
         error = notice.error if isinstance(notice.error, RequestError | ServerError) else ServerError(FAILED)
-        fields |= {"code": error.status, "msg": error.msg, "error": error.type}
+        fields |= {"code": error.status, "msg": shortened(error.msg), "error": error.type}
     return fields
+
+
+def shortened(text: str) -> str:
+    """Return *text*, without its middle if it is so long that whoever asked for it could fill our memory."""
+    return text if len(text) <= TEXT_LENGTH_MAX else f"{text[: TEXT_LENGTH_MAX // 2]}...{text[-TEXT_LENGTH_MAX // 2 :]}"
 
 
 def done(id_: int | str, more: dict[str, Any] | None = None) -> bytes:

@@ -139,7 +139,10 @@ def _operation(route: Route) -> dict[str, Any]:
         operation["requestBody"] = {
             "required": True,
             "description": route.body.description,
-            "content": {"application/json": {"schema": _refs(route.body.schema), "example": route.body.example}},
+            "content": {
+                "application/json": {"schema": _refs(route.body.schema), "example": route.body.example},
+                **{kind: {} for kind in route.body.others},
+            },
         }
     return operation
 

@@ -8,13 +8,15 @@ from collections.abc import Mapping, Set
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl
 
+from ..core.reductions import Reduction, Thin, Windowed
 from ..errors import Invalid, InvalidRange
 from ..query import Range
 
-__all__ = ["flag", "index", "moment", "parse_query", "parse_range", "seconds"]
+__all__ = ["flag", "index", "moment", "parse_query", "parse_range", "parse_reduction", "seconds"]
 
 PARAMS_MAX = 32
 INDEX_MAX = 2**63 - 1
+DEFAULT_STATS = "mean,min,max"
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
@@ -138,6 +140,22 @@ def parse_range(params: Mapping[str, str]) -> Range:
             "(t1=1500000000&t2=1600000000, with limit=100 at most that many)"
         )
     return Range(i1=i1, i2=i2 or None, t1=t1, t2=t2 or None, limit=limit or None)
+
+
+def parse_reduction(params: Mapping[str, str]) -> Reduction | None:
+    """Return what ``points``, or ``every``, ``stat`` and ``zone`` ask for; ``None`` without them.
+
+    Raises:
+        Invalid: both are there, or one that says nothing without another.
+    """
+    points, every = index(params, "points"), params.get("every")
+    if every is None:
+        if "stat" in params or "zone" in params:
+            raise Invalid("stat and zone go with every, as in every=1h&stat=mean,max&zone=Europe/Amsterdam")
+        return None if points is None else Thin(points)
+    if points is not None:
+        raise Invalid("either points or every: a range is thinned, or becomes statistics of windows")
+    return Windowed(every, tuple(params.get("stat", DEFAULT_STATS).split(",")), params.get("zone", "UTC"))
 
 
 def _shown(text: str) -> str:

@@ -6,6 +6,9 @@ from typing import Any, Final
 
 import msgspec
 
+from .compression import compressed
+from .exports import export_reply
+from .negotiate import FORMAT_JSON, wanted_format
 from .ranges import range_reply
 from .reply import Reply
 from .request import Request
@@ -18,14 +21,39 @@ _json = msgspec.json.Decoder()
 
 async def merge(state: State, request: Request) -> Reply:
     """Several streams in order of time."""
+    form = wanted_format(request)
     body = await request.json(_json)
-    return await request.unless_gone(range_reply(state, state.core.query_merge(request.actor, body)))
+    blocks = state.core.query_merge(request.actor, body)
+    if form is FORMAT_JSON:
+        reply = await request.unless_gone(range_reply(state, blocks))
+    else:
+        reply = await export_reply(state, request, form, blocks, name="merge")
+    return compressed(state, request, reply)
 
 
 async def dataset(state: State, request: Request) -> Reply:
     """A table from several streams."""
+    form = wanted_format(request)
     body = await request.json(_json)
-    return await request.unless_gone(range_reply(state, state.core.query_dataset(request.actor, body)))
+    blocks = state.core.query_dataset(request.actor, body)
+    if form is FORMAT_JSON:
+        reply = await request.unless_gone(range_reply(state, blocks))
+    else:
+        reply = await export_reply(state, request, form, blocks, name="dataset", columns=_columns(body))
+    return compressed(state, request, reply)
+
+
+def _columns(body: Any) -> list[str] | None:
+    """The names of the columns of the rows that are asked for; ``None``: a script makes something else of the rows.
+
+    Raises `Invalid` if *body* is no dataset.
+    """
+    from ..pipescript.queries import parse_dataset  # not needed by most
+
+    query = parse_dataset(body)
+    if query.posttransform:
+        return None
+    return [*(["x"] if query.stream or query.merge else []), *(query.dataset or {})]
 
 
 def _nullable(kind: str, description: str) -> dict[str, Any]:

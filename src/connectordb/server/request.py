@@ -79,6 +79,13 @@ class Request:
         return self.scope.get("client") is None
 
     @property
+    def same_machine(self) -> bool:
+        """Whether a program on this machine asks, and not a proxy or a web page that runs here."""
+        forwarded = b"x-forwarded-for" in self.headers or b"forwarded" in self.headers
+        loopback = self.peer.startswith("127.") or self.peer in ("::1", "local")
+        return loopback and not forwarded and not self.cross_origin
+
+    @property
     def base_url(self) -> str:
         """Scheme and host under which the client knows this server."""
         host = self.headers.get(b"host", b"localhost").decode("latin-1")

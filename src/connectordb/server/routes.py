@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from .. import wire
+from ..core.reductions import STATS
 from ..datapoint import Datapoint
+from ..formats import FORMATS
 from . import auth, data, downlinks, feed, health, live, metadata, queries, websocket
+from .bodies import TAKEN
+from .params import DEFAULT_STATS
 from .routing import Answer, Body, Handler, Param, Route
 
 __all__ = ["ROUTES"]
@@ -45,6 +49,16 @@ _KEY = Param(
     "once. With another body it is a 409.",
     "header",
 )
+_FORMAT = Param(
+    "format",
+    _choice(*FORMATS),
+    "What the answer is: "
+    + ", ".join(f"{form.described} (`{form.name}`)" for form in FORMATS.values())
+    + ". Wins over the header `Accept`; without both it is JSON. With `arrow` and `parquet`, which a server may lack "
+    "(501), all errors come before the answer begins, and a very long one is a 413.",
+)
+_FORMAT_ERRORS = (406, 413, 501)
+_OTHER_FORMATS: dict[str, Any] = {form.media_type: None for form in FORMATS.values() if form.media_type != _JSON}
 _PUBLIC_ERRORS = (404,)
 _READ_ERRORS = (404,)
 _WRITE_ERRORS = (403, 404, 408, 413)
@@ -86,12 +100,42 @@ _INSERT_PARAMS = (
     Param("last", {**_INT64, "minimum": 1}, "Number of the last datapoint of the upload."),
     _KEY._replace(description=f"{_KEY.description} Has no effect beside `source`."),
 )
+_REDUCTION_PARAMS = (
+    Param(
+        "points",
+        {"type": "integer", "minimum": 5, "maximum": 100_000},
+        "Thinned for a plot: at most so many datapoints. Of numbers those between which a line looks most like the one "
+        "between all (MinMaxLTTB), with the first, the last, the smallest and the largest; of other values those where "
+        "the value changes, as far as there is room. After the transform.",
+    ),
+    Param(
+        "every",
+        {"type": "string", "pattern": "^[1-9][0-9]{0,4}(s|m|h|d|w|mo|y)$"},
+        "Statistics of windows of the calendar instead, as objects, each with the start of its window: `15m`, `1h`, "
+        "`1d`, `1w`, `1mo`. After the transform. Windows without values are left out.",
+    ),
+    Param(
+        "stat",
+        {"type": "string", "default": DEFAULT_STATS, "examples": [",".join(STATS)]},
+        f"With `every`: which of {', '.join(STATS)}, with commas between them. `stddev` is that of a sample. Only "
+        "`count`, `first` and `last` take values that are no numbers.",
+    ),
+    Param(
+        "zone",
+        {"type": "string", "default": "UTC"},
+        "With `every`: the time zone whose calendar it is, as `Europe/Amsterdam`.",
+    ),
+)
 _CUT_OFF = "A long answer comes in chunks; one that is cut off without its end is not complete."
-_POINTS_ANSWER = Answer("Datapoints, oldest first", {_JSON: {"type": "array", "items": Datapoint}})
+_POINTS_ANSWER = Answer("Datapoints, oldest first", {_JSON: {"type": "array", "items": Datapoint}, **_OTHER_FORMATS})
 _POINTS = Body(
     {"anyOf": [{"type": "array", "items": Datapoint}, {"type": "null"}]},
-    "An array of datapoints. Without `t`, or with 0, a datapoint gets the server's time. `o` is set by the server.",
+    "An array of datapoints. Without `t`, or with 0, a datapoint gets the server's time. `o` is set by the server. "
+    "By `Content-Type` it may also be NDJSON, CSV with a header, or an Arrow stream (not compressed, without "
+    "dictionaries and nested columns); any other content type counts as JSON. Times have a zone, or are in seconds. "
+    "`Content-Encoding: gzip` is understood.",
     [{"t": 1500000000.5, "d": 21.5}],
+    tuple(form.media_type for form in TAKEN if form.media_type != _JSON),
 )
 
 
@@ -106,7 +150,7 @@ def _insert(method: str, summary: str, description: str) -> Route:
         params=_INSERT_PARAMS,
         body=_POINTS,
         answer=Answer("`ok`, or with `verdicts=true` a report", {_TEXT: _OK.types[_TEXT], _JSON: wire.InsertReport}),
-        errors=(*_WRITE_ERRORS, 409),
+        errors=(*_WRITE_ERRORS, 409, 415, 501),
     )
 
 
@@ -243,6 +287,7 @@ ROUTES: tuple[Route, ...] = (
             {
                 _JSON: {"anyOf": [{"type": "array", "items": Datapoint}, {"type": "integer", "minimum": 0}]},
                 _TEXT: {"type": "string", "pattern": "^[0-9]+$"},
+                **_OTHER_FORMATS,
             },
         ),
         tag="Datapoints",
@@ -259,8 +304,10 @@ ROUTES: tuple[Route, ...] = (
             *_RANGE_PARAMS,
             _DOWNLINK,
             _TRANSFORM,
+            *_REDUCTION_PARAMS,
+            _FORMAT,
         ),
-        errors=(403, 404),
+        errors=(403, 404, *_FORMAT_ERRORS),
     ),
     _insert(
         "POST",
@@ -287,9 +334,10 @@ ROUTES: tuple[Route, ...] = (
             "Each with a range and a transform of its own. Of equal time stamps, the stream that stands first comes "
             "first. " + _CUT_OFF
         ),
+        params=(_FORMAT,),
         body=Body(queries.MERGE_SCHEMA, "", [{"stream": "alice/phone/steps", "t1": 1500000000, "transform": "$ * 2"}]),
         answer=_POINTS_ANSWER,
-        errors=_WRITE_ERRORS,
+        errors=(*_WRITE_ERRORS, 406, 501),
     ),
     Route(
         method="POST",
@@ -302,6 +350,7 @@ ROUTES: tuple[Route, ...] = (
             "of `merge`), or for each step of `dt` seconds from `t1` on. A column that has no range of its own begins "
             "ten datapoints before `t1`. " + _CUT_OFF
         ),
+        params=(_FORMAT,),
         body=Body(
             queries.DATASET_SCHEMA,
             "",
@@ -312,7 +361,7 @@ ROUTES: tuple[Route, ...] = (
             },
         ),
         answer=_POINTS_ANSWER,
-        errors=_WRITE_ERRORS,
+        errors=(*_WRITE_ERRORS, 406, 501),
     ),
     Route(
         method="POST",

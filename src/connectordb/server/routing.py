@@ -40,17 +40,19 @@ class Param(NamedTuple):
 
 
 class Body(NamedTuple):
-    """The JSON body of a request.
+    """The body of a request.
 
     Attributes:
         schema: A wire structure, or a JSON Schema.
         description: What to know beyond that.
         example: A body that works.
+        others: Content types that it may have besides JSON.
     """
 
     schema: Any
     description: str
     example: Any
+    others: tuple[str, ...] = ()
 
 
 class Answer(NamedTuple):

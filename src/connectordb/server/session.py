@@ -249,6 +249,11 @@ class Session:
 
     # What the core calls
 
+    @property
+    def full(self) -> bool:
+        """See `connectordb.core.hub.Outlet`."""
+        return self._link.full
+
     def offer(self, subscription: Subscription, batch: Batch) -> bool:
         """See `connectordb.core.hub.Outlet`."""
         link = self._link
@@ -267,7 +272,9 @@ class Session:
         """A device of 0.3 does not say that it has what it is asked: that it answers a ping behind it tells as much."""
         device = self.subscriber.actor.device
         if device is not None and batch.path.startswith(self.subscriber.actor.path + "/"):
-            self._link.confirm(partial(self._state.core.downlinks_pushed, batch.downlinks))
+            core = self._state.core
+            core.downlinks_pushed(batch.downlinks)
+            self._link.confirm(partial(core.downlinks_pushed, batch.downlinks, confirmed=True))
 
     async def room(self) -> None:
         """See `connectordb.core.hub.Outlet`."""

@@ -16,7 +16,7 @@ from ._connection import query
 from ._data import PAGE_BYTES_MAX
 from .base import Downlink, DownlinkState
 
-__all__ = ["add", "change", "find", "find_equal", "newest", "oldest_open", "settle", "supersede"]
+__all__ = ["add", "change", "digest_of", "find", "find_equal", "newest", "oldest_open", "settle", "supersede"]
 
 _ROWS_MAX = 100  # rows per statement
 _VALUES_MAX = 500  # values looked up by a statement
@@ -99,7 +99,7 @@ def add(connection: apsw.Connection, new: Sequence[Downlink]) -> list[Downlink]:
     added: list[Downlink] = []
     for start in range(0, len(new), _ROWS_MAX):
         some = new[start : start + _ROWS_MAX]
-        rows = ([getattr(one, field) for field in _FIELDS] + [_digest(_canonical(one.d))] for one in some)
+        rows = ([getattr(one, field) for field in _FIELDS] + [digest_of(one.d)] for one in some)
         connection.execute(_insert_statement(len(some)), tuple(chain.from_iterable(rows)))
         # Nobody else writes in this transaction, so the ids follow one another.
         first = connection.last_insert_rowid() - len(some) + 1
@@ -114,7 +114,7 @@ def change(connection: apsw.Connection, changed: Iterable[Downlink]) -> None:
 
 
 def find_equal(
-    connection: apsw.Connection, stream_id: int, values: Iterable[bytes], now: float, limit: int
+    connection: apsw.Connection, stream_id: int, by: str, values: Iterable[bytes], now: float, limit: int
 ) -> list[tuple[Downlink, int]]:
     """See `Transaction.equal_downlinks`."""
     if not query(connection, "SELECT 1 FROM downlinks WHERE stream = ? AND state < 2 LIMIT 1", (stream_id,)):
@@ -124,7 +124,7 @@ def find_equal(
     rows: list[Row] = []
     for start in range(0, len(digests), _VALUES_MAX):
         some = digests[start : start + _VALUES_MAX]
-        bindings = (stream_id, now, *some, limit - len(rows))
+        bindings = (stream_id, now, by, *some, limit - len(rows))
         rows += query(connection, _equal_statement(len(some)), bindings)
     # Different values may have the same digest.
     found = ((_downlink(row, now), positions.get(_canonical(row[3]))) for row in rows)
@@ -163,10 +163,10 @@ def _insert_statement(rows: int) -> str:
 
 @cache
 def _equal_statement(values: int) -> str:
-    numbers = ", ".join(f"?{i}" for i in range(3, values + 3))
+    numbers = ", ".join(f"?{i}" for i in range(4, values + 4))
     return (  # without being told, SQLite prefers to look through all that are open
         f"{_SELECT} INDEXED BY downlinks_value WHERE stream = ?1 AND state < 2 AND digest IN ({numbers}) "
-        f"AND (state = {DownlinkState.DELIVERED:d} OR expires > ?2) ORDER BY id DESC LIMIT ?{values + 3}"
+        f"AND by = ?3 AND (state = {DownlinkState.DELIVERED:d} OR expires > ?2) ORDER BY id DESC LIMIT ?{values + 4}"
     )
 
 
@@ -188,6 +188,11 @@ def _downlink(row: Row, now: float) -> Downlink:
         msg=msg,
         result=result,
     )
+
+
+def digest_of(d: bytes) -> int:
+    """Return the digest that all JSON texts of the same value have in common."""
+    return _digest(_canonical(d))
 
 
 def _id_of(downlink: Downlink) -> int:

@@ -166,8 +166,10 @@ class SQLiteTransaction:
         with self._writing() as connection:
             return _downlinks.add(connection, new)
 
-    def equal_downlinks(self, stream_id: int, values: Iterable[bytes], limit: int) -> list[tuple[Downlink, int]]:
-        return _downlinks.find_equal(self._connection, stream_id, values, self._clock(), limit)
+    def equal_downlinks(
+        self, stream_id: int, by: str, values: Iterable[bytes], limit: int
+    ) -> list[tuple[Downlink, int]]:
+        return _downlinks.find_equal(self._connection, stream_id, by, values, self._clock(), limit)
 
     def change_downlinks(self, changed: Iterable[Downlink]) -> None:
         with self._writing() as connection:

@@ -128,8 +128,8 @@ class Downlink(msgspec.Struct, frozen=True, kw_only=True):
         stream_id: The stream, in whose downlink substream the datapoint is.
         t, d, o: The datapoint: `d` is JSON text, `o` the path of the sender.
         expires: When it is not to be done any more, in seconds since the Unix epoch.
-        changed: When `state` last changed.
-        by: Token of the process of the device that took it on.
+        changed: When `state` or `by` last changed.
+        by: Token of the process of the device that took it on; while it is queued, that it was sent to.
         msg: What the device said about it.
         result: JSON array of the datapoints with which it was acknowledged, empty if there are none.
     """
@@ -334,8 +334,10 @@ class Transaction(Protocol):
     def add_downlinks(self, new: Sequence[Downlink]) -> list[Downlink]:
         """Store *new* and return it with its ids, in the same order."""
 
-    def equal_downlinks(self, stream_id: int, values: Iterable[bytes], limit: int) -> list[tuple[Downlink, int]]:
-        """Return those of the stream that are queued or delivered and whose value is among *values*.
+    def equal_downlinks(
+        self, stream_id: int, by: str, values: Iterable[bytes], limit: int
+    ) -> list[tuple[Downlink, int]]:
+        """Return those of the stream that are queued or delivered, whose `by` is *by* and value is among *values*.
 
         Values are compared as JSON: ``1`` equals ``1.0`` and not ``true``; the order of keys makes no difference.
 

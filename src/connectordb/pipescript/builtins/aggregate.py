@@ -6,13 +6,12 @@ import math
 from typing import Any
 
 from ..engine import Ended
+from ..limits import DEFAULT_LIMITS, HEAVY, Keep
 from ..registry import Arg, Example, Point, Step, transform
 from ..values import Failure, boolean, equal, number, text
 
-SPLIT_MAX = 50_000
-"""How many different values `new`, and how many keys `map` and `imap` may tell apart."""
-TEXT_MAX = 1_000_000
-"""Bytes of the text that `append` makes."""
+KEY_BYTES = 120
+"""About what a key takes in memory, beside its characters."""
 
 
 class Counter:
@@ -75,11 +74,14 @@ class AnyTrue:
 class Changed:
     """Compares with the value before, which at first is null."""
 
-    def __init__(self) -> None:
+    def __init__(self, keep: Keep) -> None:
+        self.keep = keep
         self.previous: Any = None
 
     def __call__(self, t: float, d: Any) -> bool:
         differs = not equal(d, self.previous)
+        if self.keep.n or type(d) in HEAVY:
+            self.keep.hold(d)
         self.previous = d
         return differs
 
@@ -129,7 +131,8 @@ class Extreme:
         best: Its key, times the sign.
     """
 
-    def __init__(self, sign: float) -> None:
+    def __init__(self, keep: Keep, sign: float) -> None:
+        self.keep = keep
         self.sign = sign
         self.best = -math.inf
         self.held: Point | None = None
@@ -137,6 +140,7 @@ class Extreme:
     def __call__(self, t: float, d: Any, key: Any) -> Point:
         x = self.sign * number(key)
         if x > self.best:
+            self.keep.hold(d)
             self.best, self.held = x, (t, d)
         if self.held is None:
             raise Ended
@@ -147,25 +151,27 @@ class Extreme:
     "max",
     _KEY,
     kind="point",
+    keeps=True,
     doc="The datapoint with the largest value so far, with its time stamp; of equal ones the earliest.",
     examples=[
         Example("max", [3, 7, 5], [3, 7, 7], times=[1, 2, 2]),
         Example("max($['v']) | if last", [{"v": 3, "at": "home"}, {"v": 9, "at": "work"}], [{"v": 9, "at": "work"}]),
     ],
 )
-def max_() -> Step:
-    return Extreme(1.0)
+def max_(keep: Keep) -> Step:
+    return Extreme(keep, 1.0)
 
 
 @transform(
     "min",
     _KEY,
     kind="point",
+    keeps=True,
     doc="The datapoint with the smallest value so far, with its time stamp; of equal ones the earliest.",
     examples=[Example("min", [3, 7, 2], [3, 3, 2], times=[1, 1, 3])],
 )
-def min_() -> Step:
-    return Extreme(-1.0)
+def min_(keep: Keep) -> Step:
+    return Extreme(keep, -1.0)
 
 
 @transform(
@@ -188,28 +194,31 @@ def anytrue() -> Step:
 
 @transform(
     "changed",
+    keeps=True,
     doc="Whether the data differ from those of the datapoint before. True for the first, unless it is null.",
     examples=[Example("if changed", ["on", "on", "off"], ["on", "off"])],
 )
-def changed() -> Step:
-    return Changed()
+def changed(keep: Keep) -> Step:
+    return Changed(keep)
 
 
 @transform(
     "new",
-    doc=f"Whether this text or number has not occurred before. At most {SPLIT_MAX} different ones.",
+    keeps=True,
+    doc="Whether this text or number has not occurred before. "
+    f"At most {DEFAULT_LIMITS.script_keys_max} different ones, unless the setting script_keys_max says otherwise.",
     examples=[Example("if new", ["a", "b", "a"], ["a", "b"])],
     returns='{"type": "boolean"}',
 )
-def new() -> Step:
+def new(keep: Keep) -> Step:
     seen: set[str] = set()
 
     def step(t: float, d: Any) -> bool:
         key = text(d)
         if key in seen:
             return False
-        if len(seen) >= SPLIT_MAX:
-            raise Failure(f"there are more than {SPLIT_MAX} different values")
+        keep.keys(len(seen) + 1, "values")
+        keep.add(KEY_BYTES + len(key))
         seen.add(key)
         return True
 
@@ -218,20 +227,25 @@ def new() -> Step:
 
 @transform(
     "append",
-    doc=f"All data so far as one text. At most {TEXT_MAX} bytes.",
+    keeps=True,
+    doc=f"All data so far as one text. At most {DEFAULT_LIMITS.script_text_bytes_max} bytes, "
+    "unless the setting script_text_bytes_max says otherwise.",
     examples=[Example("append", ["a", 1, "b"], ["a", "a1", "a1b"])],
     returns='{"type": "string"}',
 )
-def append() -> Step:
+def append(keep: Keep) -> Step:
     joined = ""
     size = 0
 
     def step(t: float, d: Any) -> str:
         nonlocal joined, size
         more = text(d)
-        size += len(more.encode("utf-8", "surrogatepass"))
-        if size > TEXT_MAX:
-            raise Failure(f"the text would be longer than {TEXT_MAX} bytes")
+        added = len(more.encode("utf-8", "surrogatepass"))
+        size += added
+        most = keep.limits.script_text_bytes_max
+        if size > most:
+            raise Failure(f"the text would be longer than {most} bytes (limit script_text_bytes_max)")
+        keep.add(added)
         joined += more
         return joined
 

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from ..registry import Arg, Example, Step, transform
 from ..values import Failure, text
 
-_ZONE = Arg("zone", "zone", "IANA name of the time zone", optional=True, default="Local", constant=True)
+ZONE = Arg("zone", "zone", "IANA name of the time zone", optional=True, default="Local", constant=True)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _INT64: Final = 2**63
 _HOUR_NS: Final = 3_600_000_000_000
@@ -116,12 +116,27 @@ def _part(of: Callable[[datetime], Any]) -> Callable[[Any], Step]:
 def _register(name: str, make: Callable[[Any], Step], doc: str, result: Any) -> None:
     example = Example(f"{name}('UTC')", ["anything"], [result], at=[1448610379.0])  # Friday 2015-11-27 07:46:19
     make.__module__ = __name__
-    transform(name, _ZONE, doc=doc, examples=[example], stateless=True)(make)
+    transform(name, ZONE, doc=doc, examples=[example], stateless=True)(make)
 
 
-_register("hour", _whole(_HOUR_NS, 1), "Whole hours since local midnight of 1970-01-01.", 402391)
-_register("day", _whole(24 * _HOUR_NS, 1), "Whole days of 24 hours since local midnight of 1970-01-01.", 16766)
-_register("week", _whole(168 * _HOUR_NS, 5), "Whole weeks since local midnight of Monday 1970-01-05.", 2394)
+_register(
+    "hour",
+    _whole(_HOUR_NS, 1),
+    "Whole hours since local midnight of 1970-01-01: one number for each hour, to group by.",
+    402391,
+)
+_register(
+    "day",
+    _whole(24 * _HOUR_NS, 1),
+    "Whole days of 24 hours since local midnight of 1970-01-01: one number for each day, to group by.",
+    16766,
+)
+_register(
+    "week",
+    _whole(168 * _HOUR_NS, 5),
+    "Whole weeks since local midnight of Monday 1970-01-05: one number for each week, to group by.",
+    2394,
+)
 _register("month", _part(lambda d: 12 * (d.year - 1970) + d.month), "Months since 1970; January 1970 is 1.", 551)
 _register("year", _part(lambda d: d.year), "The year.", 2015)
 _register("dayhour", _part(lambda d: d.hour), "The hour of the day, 0 to 23.", 7)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..columns import Batch
+from ..limits import Keep
 from ..registry import Ahead, Arg, Copy, Example, Filter, Inner, Point, PointStep, Step, transform
 from ..values import Failure, boolean, element, integer, number
 
@@ -149,11 +150,13 @@ def next_(n: Any) -> Ahead:
 class Memory:
     """Holds one datapoint."""
 
-    def __init__(self) -> None:
+    def __init__(self, keep: Keep) -> None:
+        self.keep = keep
         self.held: Point | None = None
 
     def __call__(self, t: float, d: Any, condition: Any, value: Point) -> Point:
         if self.held is None or boolean(condition):
+            self.keep.hold(value[1])
             self.held = value
         return self.held
 
@@ -163,12 +166,13 @@ class Memory:
     _CONDITION,
     Arg("value", "any", "what to remember", optional=True, default="$", whole=True),
     kind="point",
+    keeps=True,
     doc="Remembers the value of the first datapoint, and of each for which the condition is true; "
     "gives what is remembered, with the time stamp at which that was.",
     examples=[Example("$ - remember(first)", [5, 6, 9], [0, 1, 4]), Example("remember($ > 5)", [1, 7, 2], [1, 7, 7])],
 )
-def remember() -> Step:
-    return Memory()
+def remember(keep: Keep) -> Step:
+    return Memory(keep)
 
 
 class Shift:
@@ -183,10 +187,10 @@ class Shift:
 
 @transform(
     "tshift",
-    Arg("seconds", "number", "how far, in seconds", constant=True),
+    Arg("seconds", "number", "how far; negative for back", constant=True),
     kind="point",
     stateless=True,
-    doc="Moves the datapoint in time.",
+    doc="Moves the datapoint in time: adds to its time stamp.",
     examples=[Example("tshift 60", [5], [5], at=[1000], times=[1060])],
 )
 def tshift(seconds: Any) -> PointStep:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..limits import DEFAULT_LIMITS, HEAVY, Keep, weight
 from ..registry import Arg, Copy, Example, Filter, Inner, Point, PointStep, Step, transform
-from ..values import Failure, boolean, text
-from .aggregate import SPLIT_MAX
+from ..values import boolean, text
+from .aggregate import KEY_BYTES
 
 _KEY = Arg("key", "text", "a script that gives the key")
 _SCRIPT = Arg("script", "any", "a script that gives one datapoint for each", script=True)
@@ -20,7 +21,8 @@ class Split:
         t: The latest time stamp, if there was one.
     """
 
-    def __init__(self, script: Inner) -> None:
+    def __init__(self, keep: Keep, script: Inner) -> None:
+        self.keep = keep
         self.script = script
         self.copies: dict[str, Copy] = {}
         self.latest: dict[str, Any] = {}
@@ -30,11 +32,23 @@ class Split:
         name = text(key)
         copy = self.copies.get(name)
         if copy is None:
-            if len(self.copies) >= SPLIT_MAX:
-                raise Failure(f"there are more than {SPLIT_MAX} different keys")
-            copy = self.copies[name] = self.script.new()
-        self.latest[name] = copy.feed(t, d)[1]
+            copy = self.begin(name)
+        self.put(name, copy.feed(t, d)[1])
         self.t = t
+
+    def begin(self, name: str) -> Copy:
+        """Return the copy for a new key."""
+        self.keep.keys(len(self.copies) + 1, "keys")
+        self.keep.add(KEY_BYTES + len(name))
+        copy = self.copies[name] = self.script.new()
+        return copy
+
+    def put(self, name: str, value: Any) -> None:
+        """Take what the copy for a key gave."""
+        before = self.latest.get(name)
+        if type(value) in HEAVY or type(before) in HEAVY:
+            self.keep.add(weight(value) - weight(before))
+        self.latest[name] = value
 
     def end(self) -> Point | None:
         return None if self.t is None else (self.t, self.latest)
@@ -45,15 +59,17 @@ class Split:
     _KEY,
     _SCRIPT,
     kind="filter",
+    keeps=True,
     doc="Splits the datapoints by a key, runs a copy of the script over each part, and gives one object at the end: "
-    f"what each copy gave last, under its key. At most {SPLIT_MAX} keys.",
+    f"what each copy gave last, under its key. At most {DEFAULT_LIMITS.script_keys_max} keys, unless the setting "
+    "script_keys_max says otherwise.",
     examples=[
         Example("map($, count)", ["a", "b", "a"], [{"a": 2, "b": 1}], times=[3]),
         Example("map($ > 5, mean)", [7, 3, 9], [{"true": 8, "false": 3}]),
     ],
 )
-def map_(script: Inner) -> Filter:
-    split = Split(script)
+def map_(keep: Keep, script: Inner) -> Filter:
+    split = Split(keep, script)
     return Filter(split.feed, split.end, split)
 
 
@@ -61,11 +77,12 @@ def map_(script: Inner) -> Filter:
     "imap",
     _KEY,
     _SCRIPT,
+    keeps=True,
     doc="As 'map', but gives the object so far for each datapoint.",
     examples=[Example("imap($, count)", ["a", "b", "a"], [{"a": 1}, {"a": 1, "b": 1}, {"a": 2, "b": 1}])],
 )
-def imap(script: Inner) -> Step:
-    split = Split(script)
+def imap(keep: Keep, script: Inner) -> Step:
+    split = Split(keep, script)
 
     def step(t: float, d: Any, key: Any) -> dict[str, Any]:
         split.feed(t, d, key)

@@ -33,7 +33,8 @@ class Bucket:
     Arg("size", "number", "the width of a bucket", optional=True, default=10, constant=True),
     Arg("start", "number", "where one of the buckets begins", optional=True, default=0, constant=True),
     stateless=True,
-    doc="The bucket that the number lies in, as text: from its lower bound to its upper one, which is the next's.",
+    doc="The bucket that the number lies in, as text: from its lower bound up to, but without, its upper one. "
+    "Mostly used as a key of 'map', which then gives a histogram.",
     examples=[
         Example("bucket(5)", [3, 7], ["[0,5)", "[5,10)"]),
         Example("map(bucket, count)", [3, 7, 12], [{"[0,10)": 2, "[10,20)": 1}]),
@@ -46,7 +47,7 @@ def bucket(size: Any, start: Any) -> Step:
 
 @transform(
     "rand",
-    doc="A random number from 0 up to 1, which it never is.",
+    doc="A random number, at least 0 and less than 1.",
     examples=[Example("rand < 1", [7], [True])],
     returns='{"type": "number","minimum": 0, "exclusiveMaximum": 1}',
 )
@@ -60,7 +61,9 @@ def rand() -> Step:
     Arg("longitude", "number", "in degrees", constant=True),
     stateless=True,
     doc="The distance in metres from this place to that of the datapoint, an object with 'latitude' and 'longitude'.",
-    examples=[Example("distance(0, 0) < 1", [{"latitude": 0, "longitude": 0}], [True])],
+    examples=[
+        Example("distance(52.52, 13.4) > 800000", [{"latitude": 48.86, "longitude": 2.35}], [True]),
+    ],
     returns='{"type": "number"}',
 )
 def distance(latitude: Any, longitude: Any) -> Step:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..limits import HEAVY, Keep
 from ..registry import Arg, Example, Inner, Point, Step, transform
 from ..values import Failure, boolean, integer, number, show, text
 
@@ -21,14 +22,17 @@ def _object(d: Any) -> dict[str, Any]:
     _FIELD,
     Arg("value", "any", "the value of the field"),
     stateless=True,
+    keeps=True,
     doc="The object with one field set.",
     examples=[Example("set('sum', $['a'] + $['b'])", [{"a": 1, "b": 2}], [{"a": 1, "b": 2, "sum": 3}])],
 )
-def set_(name: Any) -> Step:
+def set_(keep: Keep, name: Any) -> Step:
     key = text(name)
+    made = keep.room.made
 
     def step(t: float, d: Any, value: Any) -> dict[str, Any]:
-        return {**_object(d), key: value}
+        result = {**_object(d), key: value}
+        return made(result) if type(value) in HEAVY else result
 
     return step
 
@@ -53,12 +57,16 @@ def del_(name: Any) -> Step:
     "apply",
     Arg("script", "any", "a script that gives one datapoint for each", script=True, may_peek=True),
     stateless=True,
+    keeps=True,
     doc="Runs a script over each value of the object, from a fresh start each time.",
     examples=[Example("apply($ * 2)", [{"a": 1, "b": 2}], [{"a": 2, "b": 4}])],
 )
-def apply(script: Inner) -> Step:
+def apply(keep: Keep, script: Inner) -> Step:
+    made = keep.room.made
+
     def step(t: float, d: Any) -> dict[str, Any]:
-        return {key: script.single(t, value) for key, value in _object(d).items()}
+        result = {key: script.single(t, value) for key, value in _object(d).items()}
+        return result if HEAVY.isdisjoint(map(type, result.values())) else made(result)
 
     return step
 
@@ -96,7 +104,15 @@ def reduce(script: Inner) -> Step:
 
 
 _N = Arg("n", "integer", "how many", constant=True)
-_WEIGHT = Arg("weight", "number", "a script", optional=True, default="$", script=True, may_peek=True)
+_WEIGHT = Arg(
+    "weight",
+    "number",
+    "a script that gives the weight of a value",
+    optional=True,
+    default="$",
+    script=True,
+    may_peek=True,
+)
 
 
 def _ranked(n: Any, weight: Inner, sign: float) -> Step:

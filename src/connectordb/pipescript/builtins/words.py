@@ -14,6 +14,8 @@ from ..registry import Arg, Example, Step, transform
 from ..values import Failure, text
 
 _PATTERN_MAX = 10_000
+_PATTERN_BYTES: Final = 2 * 1024 * 1024
+"""What the engine may keep for a pattern: there may be many patterns at once."""
 _SPACERS: Final = re.compile(r"[.,\\/#!$%^&*;:{}=\-_`~()]+")
 
 
@@ -30,7 +32,7 @@ def contains(wanted: Any) -> Step:
     return lambda t, d: needle in text(d)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _searcher(pattern: str) -> Callable[[str], Any]:
     """Return the search function of a regular expression, by an engine that takes linear time for any."""
     if len(pattern) > _PATTERN_MAX:
@@ -38,9 +40,10 @@ def _searcher(pattern: str) -> Callable[[str], Any]:
     try:
         re2: Any = importlib.import_module("re2")
     except ImportError:
-        raise Failure("regular expressions need google-re2: pip install google-re2") from None
+        raise Failure('regular expressions need google-re2: pip install "connectordb[pipescript]"') from None
     options = re2.Options()
     options.log_errors = False
+    options.max_mem = _PATTERN_BYTES
     try:
         compiled = re2.compile(pattern, options)
     except re2.error as e:
@@ -80,7 +83,7 @@ def _words(value: Any) -> list[str]:
 @transform(
     "wc",
     stateless=True,
-    doc="The number of words.",
+    doc="The number of words in the text.",
     examples=[Example("wc", ["hello world", ""], [2, 0])],
     returns='{"type": "integer"}',
     accepts='{"type": "string"}',

@@ -11,9 +11,13 @@ in the order of the datapoints. What is not known here is done row by row; so is
     transforms  transforms with one value for each
     expression  whole expressions of these
     groups      what a script gives last for each of several groups of rows
+    statistics  standard deviation and quantiles
     stages      `if`, `map`, `while` and what else is a stage of its own
+    windows     `resample`; what is wanted for the last datapoint alone
 """
 
+from . import statistics
 from .stages import stage_program
+from .windows import total_program
 
-__all__ = ["stage_program"]
+__all__ = ["stage_program", "statistics", "total_program"]

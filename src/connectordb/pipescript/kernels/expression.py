@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ from .program import (
 )
 from .transforms import POINTS, VALUES
 
-__all__ = ["identity", "point_program", "value_program"]
+__all__ = ["identity", "may_grow", "point_program", "value_program"]
 
 
 def value_program(part: Part, kind: Kind, builder: Builder) -> Program | None:
@@ -164,12 +164,22 @@ def _with_times(run: ColumnRun) -> PointRun:
     return lambda t, c: (t, filled(run(t, c), len(t)))
 
 
+def may_grow(part: Part, kinds: Sequence[Kind]) -> bool:
+    """Return whether the objects that *part* makes may hold the same data twice: row by row each is checked.
+
+    Args:
+        kinds: Of its fields.
+    """
+    large = [kind in ("text", "record") and not field.constant for kind, field in zip(kinds, part.parts, strict=True)]
+    return sum(large) > 1
+
+
 def _object(part: Part, kind: Kind, builder: Builder) -> Program | None:
     assert isinstance(part.tree, Object)  # noqa: S101
     keys = [key for key, _ in part.tree.items]
     programs = [value_program(value, kind, builder) for value in part.parts]
     fields = [program for program in programs if program is not None]
-    if len(fields) < len(programs):
+    if len(fields) < len(programs) or may_grow(part, [field.kind for field in fields]):
         return None
 
     def run(t: Floats, c: Any) -> Any:

@@ -9,12 +9,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..columns import Kind, Mixed
+from ..columns import Kind, Mixed, Records, fits_mixed
 from ..engine import Builder, Run
 from ..plan import Part
 from ..registry import Copy
 from ..syntax import Object, Pipe
-from .expression import value_program
+from .expression import may_grow, value_program
 from .program import NUMERIC, ColumnRun, Floats, Program, filled, numbers_of, operator
 
 __all__ = ["GROUPED", "GroupRun", "Groups", "RowByRow", "grouped"]
@@ -86,7 +86,7 @@ def grouped(part: Part, kind: Kind) -> tuple[Kind, GroupRun] | None:
     if isinstance(part.tree, Pipe):
         return _grouped_pipe(part, kind)
     if isinstance(part.tree, Object):
-        return None
+        return _grouped_object(part, kind)
     found = [grouped(operand, kind) for operand in part.parts]
     operands = [operand for operand in found if operand is not None]
     if len(operands) < len(found):
@@ -98,6 +98,17 @@ def grouped(part: Part, kind: Kind) -> tuple[Kind, GroupRun] | None:
         return None
     combine = combined.run
     return combined.kind, lambda g: combine(g.t, [run(g) for run in runs])
+
+
+def _grouped_object(part: Part, kind: Kind) -> tuple[Kind, GroupRun] | None:
+    assert isinstance(part.tree, Object)  # noqa: S101
+    keys = [key for key, _ in part.tree.items]
+    found = [grouped(value, kind) for value in part.parts]
+    known = [value for value in found if value is not None]
+    if len(known) < len(found) or may_grow(part, [kind for kind, _ in known]):
+        return None
+    runs = [run for _, run in known]
+    return "record", lambda g: Records({key: filled(run(g), g.k) for key, run in zip(keys, runs, strict=True)})
 
 
 def _nth(at: int) -> ColumnRun:
@@ -216,7 +227,7 @@ def _grouped_extreme(part: Part, kind: Kind) -> tuple[Kind, GroupRun] | None:
 
 
 def _mixed(numbers: list[Any]) -> Mixed:
-    if not all(type(x) is float or type(x) is int for x in numbers):  # held since before these numbers
+    if not all(map(fits_mixed, numbers)):  # held since before these numbers
         raise RowByRow
     return Mixed(np.array(numbers, np.float64), np.array([type(x) is int for x in numbers], np.bool_))
 

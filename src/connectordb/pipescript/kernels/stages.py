@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from .. import values
 from ..builtins import aggregate, grouping
-from ..columns import Batch, Categories, Column, Kind, Mixed, kind_of
-from ..engine import COPIES_MAX, Builder, RunningInner
+from ..columns import Batch, Categories, Column, Kind, Mixed, fits_mixed, kind_of
+from ..engine import Builder, RunningInner
 from ..plan import Part
 from .expression import point_program, value_program
 from .groups import Groups, RowByRow, grouped
@@ -98,8 +98,9 @@ def _map(part: Part, kind: Kind, builder: Builder) -> StageRun | None:
         with np.errstate(all="ignore"):
             codes, names = _keys(filled(key.run(t, c), len(t)))
         new = sum(name not in split.copies for name in names)
-        too_many = len(split.copies) + new > aggregate.SPLIT_MAX
-        if too_many or inner.run.copies + new * script.size > COPIES_MAX:
+        room = inner.run.room
+        too_many = len(split.copies) + new > room.limits.script_keys_max
+        if too_many or room.copies + new * script.size > room.limits.script_copies_max:
             return None  # row by row comes to the one that is too many
         groups = Groups(t, c, codes, len(names), [split.copies.get(name) for name in names])
         try:
@@ -109,9 +110,13 @@ def _map(part: Part, kind: Kind, builder: Builder) -> StageRun | None:
             return None
         for name in names:
             if name not in split.copies:
-                split.copies[name] = inner.new()
+                split.begin(name)
         groups.commit([split.copies[name] for name in names])
-        split.latest.update(zip(names, latest.tolist(), strict=True))
+        if by_group[0] in NUMERIC:
+            split.latest.update(zip(names, latest.tolist(), strict=True))
+        else:
+            for name, value in zip(names, latest.tolist(), strict=True):
+                split.put(name, value)
         split.t = float(t[-1])
         return Batch([], [])
 
@@ -161,8 +166,11 @@ def _while(part: Part, kind: Kind, builder: Builder) -> StageRun | None:
             going_on = None
         k = int(codes[-1]) + 1
         groups = Groups(t, c, codes, k, [going_on] + [None] * (k - 1))
-        with np.errstate(all="ignore"):
-            results = reduce(groups)
+        try:
+            with np.errstate(all="ignore"):
+                results = reduce(groups)
+        except RowByRow:
+            return None
         if k > 1 or going_on is None:
             going_on = state.group = state.script.renew()  # the group that goes on after this batch
         groups.commit([None] * (k - 1) + [going_on])
@@ -184,7 +192,7 @@ def _extreme(part: Part, kind: Kind, builder: Builder) -> StageRun | None:
     def run(batch: Batch) -> Batch | None:
         t, c = batch.times, batch.column
         x = step.sign * numbers_of(c)
-        if not np.isfinite(x).all() or (step.held is not None and type(step.held[1]) not in (int, float)):
+        if not np.isfinite(x).all() or (step.held is not None and not fits_mixed(step.held[1])):
             return None
         assert c is not None  # noqa: S101
         held_t, held_d = step.held or (float(t[0]), c[:1].tolist()[0])
