@@ -17,7 +17,21 @@ from connectordb.core.settings import Settings
 
 from .conftest import COMMAND, Cli, environment
 
-COMMANDS = ["create", "config", "start", "stop", "run", "status", "export", "import"]
+COMMANDS = [
+    "create",
+    "config",
+    "start",
+    "stop",
+    "run",
+    "status",
+    "export",
+    "import",
+    "backup",
+    "restore",
+    "check",
+    "stats",
+    "compact",
+]
 USER_COMMANDS = ["add", "passwd", "list", "role"]
 
 
@@ -219,8 +233,8 @@ def test_completion_script_is_generated(cli: Cli, shell: str) -> None:
 
 
 def test_completion_finds_commands(cli: Cli) -> None:
-    done = cli(_CONNECTORDB_COMPLETE="complete_bash", COMP_WORDS="connectordb st", COMP_CWORD="1")
-    assert done.stdout.split() == ["start", "stop", "status"]
+    done = cli(_CONNECTORDB_COMPLETE="complete_bash", COMP_WORDS="connectordb sta", COMP_CWORD="1")
+    assert done.stdout.split() == ["start", "status", "stats"]
 
 
 def test_output_into_a_closed_pipe_ends_quietly(db: Path) -> None:

@@ -22,6 +22,7 @@ from connectordb.errors import ConnectorDBError, NotFound, Unavailable
 from connectordb.query import Range
 from connectordb.store import _data, _layer, _merge, _read
 from connectordb.store.base import Cursor, Mode, Store, Stream, Substream, Transaction, Upload
+from connectordb.store.check import check
 from connectordb.store.sqlite import SQLiteStore
 
 TIMES = st.integers(0, 12).map(float)
@@ -302,6 +303,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.store.close()
+        assert list(check(Path(self.folder.name) / "s.db")) == []
         self.folder.cleanup()
         self.patches.undo()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from store_model import block, insert, make_streams, unseen, values
 from connectordb.errors import FolderError, StoreError
 from connectordb.store._migrate import Migration, load_migrations, migrate
 from connectordb.store.base import Mode, Substream
+from connectordb.store.check import check
 from connectordb.store.sqlite import SQLiteStore
 
 ONE = Migration(1, "one", "CREATE TABLE a (x INTEGER); INSERT INTO a VALUES (1)")
@@ -64,6 +66,80 @@ def test_a_database_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -
         insert(store, stream, block((2.0, 2)), Mode.MERGE)
         assert values(store, stream) == [(1.0, 1), (2.0, 2), (3.0, 3)]
         assert unseen(store, stream, cursor)[0] == [(2.0, 2)]
+
+
+DATA = Path(__file__).with_name("data")
+OLD = sorted(DATA.glob("*.sql"))
+"""Databases which the code of earlier commits has made; `data/make.py` tells how."""
+
+
+def written_by(commit: Path, path: Path) -> int:
+    """Make the database that *commit* has written, and return its version."""
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.execute(commit.read_text("utf-8"))
+        connection.pragma("journal_mode", "wal")
+        version: int = connection.pragma("user_version")
+    return version
+
+
+def by_path(store: SQLiteStore) -> dict[str, int]:
+    return {
+        f"{user.name}/{device.name}/{stream.name}": stream.id
+        for user in store.users()
+        for device in store.devices(user.id)
+        for stream in store.streams(device.id)
+    }
+
+
+@pytest.mark.parametrize("commit", OLD, ids=lambda commit: commit.stem)
+def test_what_earlier_commits_wrote_is_opened(tmp_path: Path, commit: Path) -> None:
+    path = tmp_path / "s.db"
+    version = written_by(commit, path)
+    assert list(check(path)) == []
+    kept = tmp_path / f"s-version-{version}.db"
+    with SQLiteStore(path) as store:
+        ids = by_path(store)
+        assert {"test/sensor/temperature", "test/sensor/notes", "test/lamp/on"} <= ids.keys()
+        assert "test/sensor/gone" not in ids
+        readings = values(store, ids["test/sensor/temperature"])
+        assert len(readings) == 704
+        assert readings[100:104] == [(1e9 + 100, 32.5), (1e9 + 100.5, -1), (1e9 + 101, 32.625), (1e9 + 101.5, -1)]
+        assert readings[-1] == (1e9 + 699, 5)
+        assert values(store, ids["test/sensor/notes"]) == [(1e9, {"text": "h\u00e9llo\0", "n": 2**70}), (1e9 + 1, None)]
+        assert [d for _, d in values(store, ids["test/lamp/on"], substream=Substream.DOWNLINK)] == [True]
+        insert(store, ids["test/sensor/temperature"], block((1e9 + 50.5, 0)), Mode.MERGE)
+    assert list(check(path)) == []
+    assert kept.exists() == (version < load_migrations()[-1].version)
+    if kept.exists():
+        with closing(apsw.Connection(str(kept))) as connection:
+            assert connection.pragma("user_version") == version
+        assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+        assert list(check(kept)) == []
+
+
+def test_there_are_databases_of_each_version(tmp_path: Path) -> None:
+    versions = {written_by(commit, tmp_path / f"{commit.stem}.db") for commit in OLD}
+    assert versions == set(range(1, load_migrations()[-1].version + 1))
+
+
+def test_without_room_for_the_copy_nothing_is_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "s.db"
+    written_by(DATA / "6e0c52f.sql", path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9 - 10**6, 10**6))
+    with pytest.raises(FolderError, match=r"no room for the copy.*1\.0 MB are free"):
+        SQLiteStore(path)
+    assert {file.name for file in tmp_path.iterdir()} == {"s.db"}
+    with closing(apsw.Connection(str(path))) as connection:
+        assert connection.pragma("user_version") == 1
+
+
+def test_a_copy_that_was_cut_off_is_made_again(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    written_by(DATA / "6e0c52f.sql", path)
+    (tmp_path / "s-version-1.db.part").write_bytes(b"half of it")
+    SQLiteStore(path).close()
+    assert list(check(tmp_path / "s-version-1.db")) == []
+    assert not (tmp_path / "s-version-1.db.part").exists()
 
 
 def test_opening_again_changes_nothing(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from .. import __version__
 from ..errors import ConnectorDBError
-from . import database, process, transfer, user
+from . import database, process, transfer, transform, upkeep, user
 from ._console import say_error
 
 __all__ = ["app", "run"]
@@ -25,6 +25,8 @@ app = typer.Typer(
 database.register(app)
 process.register(app)
 transfer.register(app)
+transform.register(app)
+upkeep.register(app)
 app.add_typer(user.app, name="user", rich_help_panel="Users")
 
 

@@ -42,8 +42,8 @@ def create(
 ) -> None:
     """Make a new database in the folder DIR.
 
-    The folder then holds the settings (connectordb.toml, with a comment on each), the data and the keys. Back it up,
-    move it or delete it as a whole, while it is stopped.
+    The folder then holds the settings (connectordb.toml, with a comment on each), the data and the keys. Move it or
+    delete it as a whole, while it is stopped; `connectordb backup` copies it at any time.
 
     **Examples**
 

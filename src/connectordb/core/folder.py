@@ -10,6 +10,7 @@
         connectordb.lock      locked by the process that has the folder open; says which one
         connectordb.pid       where that process serves, as long as it serves
         connectordb.log       what `connectordb start` has to tell
+        connectordb-version-1.db, say: the data as it was before a newer ConnectorDB brought it up to date
 
 The lock goes away with its process however that ends, so it alone decides whether the folder is in use; a pid
 file without it is left over from a crash.
@@ -42,17 +43,27 @@ if TYPE_CHECKING:
     from . import Core
 
 __all__ = [
+    "ADMIN_KEY_FILE",
     "DATABASE_FILE",
+    "KEYS_FOLDER",
     "LOCK_FILE",
     "LOG_FILE",
+    "PERMISSIONS_FILE",
+    "SESSION_KEY_FILE",
     "SETTINGS_FILE",
     "TEST_PASSWORD",
     "TEST_SETTINGS",
     "TEST_USER",
+    "UNFINISHED_FILE",
     "Folder",
     "Process",
     "Server",
     "State",
+    "release_lock",
+    "remove_unfinished",
+    "sync_folder",
+    "take_lock",
+    "write_file",
 ]
 
 SETTINGS_FILE = "connectordb.toml"
@@ -189,16 +200,16 @@ class Folder:
         try:
             _check_empty(path)
             path.mkdir(parents=True, exist_ok=True)
-            lock = _take_lock(path)
+            lock = take_lock(path)
         except OSError as e:
             raise FolderError(f"{path} cannot be made: {e.strerror or e}") from e
         try:
             _check_empty(path)
-            _remove_unfinished(path)
+            remove_unfinished(path)
             _create_in(path, lock, TEST_SETTINGS if test else {}, user, password, email)
         except BaseException as e:
             if not (path / SETTINGS_FILE).exists():
-                _remove_unfinished(path)
+                remove_unfinished(path)
                 for file in (f"{UNFINISHED_FILE}.part", LOCK_FILE):
                     (path / file).unlink(missing_ok=True)
                 if made:
@@ -208,7 +219,7 @@ class Folder:
                 raise FolderError(f"{path} cannot be written: {e.strerror or e}") from e
             raise
         finally:
-            _release_lock(lock)
+            release_lock(lock)
 
     @classmethod
     def open(
@@ -231,11 +242,11 @@ class Folder:
         path = cls.check(path)
         settings = cls.read_settings(path, environ=environ, options=options)
         try:
-            lock = _take_lock(path)
+            lock = take_lock(path)
             try:
                 return cls(path, lock, settings)
             except BaseException:
-                _release_lock(lock)
+                release_lock(lock)
                 raise
         except OSError as e:
             raise FolderError(f"{path} cannot be opened: {e.strerror or e}") from e
@@ -343,7 +354,7 @@ class Folder:
     def announce(self, host: str, port: int) -> None:
         """Tell in the pid file that this process now serves the folder on *host* and *port*."""
         server = Server(os.getpid(), host, port, time.time())
-        _write(self.path / PID_FILE, msgspec.json.encode(server) + b"\n", mode=0o600)
+        write_file(self.path / PID_FILE, msgspec.json.encode(server) + b"\n", mode=0o600)
 
     def close(self) -> None:
         """Let others open the folder. May be called twice. In a forked child it leaves the folder to the parent."""
@@ -351,7 +362,7 @@ class Folder:
             return
         if os.getpid() == self._pid:
             (self.path / PID_FILE).unlink(missing_ok=True)
-            _release_lock(self._lock)
+            release_lock(self._lock)
         else:
             os.close(self._lock)
         self._lock = None
@@ -375,7 +386,7 @@ def _create_in(
 ) -> None:
     """Fill the empty folder *path*, whose lock this process has."""
     path.chmod(0o700)
-    _write(path / UNFINISHED_FILE, _settings.to_toml(values).encode())
+    write_file(path / UNFINISHED_FILE, _settings.to_toml(values).encode())
     (path / KEYS_FOLDER).mkdir(mode=0o700)
     for file in (SESSION_KEY_FILE, ADMIN_KEY_FILE):
         _read_key(path / file)
@@ -385,7 +396,7 @@ def _create_in(
     with Folder(path, os.dup(lock), settings) as folder, ThreadPoolExecutor(1) as thread:
         thread.submit(lambda: asyncio.run(_create_user(folder, user, password, email))).result()
     (path / UNFINISHED_FILE).rename(path / SETTINGS_FILE)
-    _sync_folder(path)
+    sync_folder(path)
 
 
 async def _create_user(folder: Folder, user: str | None, password: str | None, email: str | None) -> None:
@@ -417,15 +428,16 @@ def _check_empty(path: Path) -> None:
     raise FolderError(f"{path} is not empty (it holds {shown}): choose a new folder, or an empty one")
 
 
-def _remove_unfinished(path: Path) -> None:
-    """Remove what an interrupted `create` has left; the mark that it is unfinished last."""
+def remove_unfinished(path: Path) -> None:
+    """Remove what an interrupted `create` or backup has left; the mark that it is unfinished last."""
     if (path / UNFINISHED_FILE).exists():
         shutil.rmtree(path / KEYS_FOLDER, ignore_errors=True)
-        for file in (*path.glob(f"{DATABASE_FILE}*"), path / PID_FILE, path / UNFINISHED_FILE):
+        made = (*path.glob(f"{DATABASE_FILE}*"), *path.glob(f"{PERMISSIONS_FILE}*"), path / PID_FILE)
+        for file in (*made, path / UNFINISHED_FILE):
             file.unlink(missing_ok=True)
 
 
-def _take_lock(path: Path) -> int:
+def take_lock(path: Path) -> int:
     """Return a file descriptor that locks the folder *path*."""
     deadline = time.monotonic() + _LOCK_PATIENCE_S
     while True:
@@ -460,7 +472,7 @@ def _command() -> str:
     return " ".join([program.name or "python", *words])
 
 
-def _release_lock(lock: int) -> None:
+def release_lock(lock: int) -> None:
     """Give the lock back, even if a forked child still has the file open."""
     with contextlib.suppress(OSError):
         os.ftruncate(lock, 0)
@@ -520,7 +532,7 @@ def _read_key(path: Path) -> str:
     except FileNotFoundError:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         key = secrets.token_hex(_KEY_BYTES)
-        _write(path, f"{key}\n".encode(), mode=0o600)
+        write_file(path, f"{key}\n".encode(), mode=0o600)
         return key
     except ValueError:
         raise FolderError(
@@ -528,7 +540,7 @@ def _read_key(path: Path) -> str:
         ) from None
 
 
-def _write(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+def write_file(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     """Write the file *path*, wholly or not at all, and durably."""
     part = path.with_name(f"{path.name}.part")
     part.unlink(missing_ok=True)
@@ -538,10 +550,10 @@ def _write(path: Path, content: bytes, *, mode: int = 0o644) -> None:
         file.flush()
         os.fsync(descriptor)
     part.rename(path)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
-def _sync_folder(path: Path) -> None:
+def sync_folder(path: Path) -> None:
     """Make sure that the names in the folder *path* survive a power failure."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -22,6 +22,7 @@ SYNCHRONOUS = ("full", "normal")
 _BUSY_TIMEOUT_MS = 5_000
 _STATEMENTS_MAX = 300  # the flush of a group has a statement for each number of rows
 _WAL_PAGES_MAX = 4_000  # then a commit copies the log back into the database: 16 MB
+_WAL_BYTES_KEPT = 64 << 20  # of a log that had to grow, as while a backup was made
 
 
 def create_file(path: Path) -> None:
@@ -68,6 +69,7 @@ def prepare_writing(connection: apsw.Connection, path: Path, *, synchronous: str
         connection.pragma("synchronous", synchronous)
         connection.pragma("foreign_keys", True)
         connection.wal_autocheckpoint(_WAL_PAGES_MAX)
+        connection.pragma("journal_size_limit", _WAL_BYTES_KEPT)
     except apsw.Error as error:
         raise translate(error, path) from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .base import Substream
 
-__all__ = ["INDEX_MAX", "STREAM_ID_MAX", "key_of", "place_of"]
+__all__ = ["INDEX_MAX", "STREAM_ID_MAX", "key_at", "key_of", "place_of"]
 
 _INDEX_BITS = 38
 INDEX_MAX = (1 << _INDEX_BITS) - 1
@@ -21,3 +21,8 @@ def key_of(stream_id: int, substream: Substream) -> int:
 def place_of(key: int, i: int = 0) -> int:
     """Return the place of index *i* in substream *key*; ``place_of(key + 1)`` is behind the last one."""
     return (key << _INDEX_BITS) + i
+
+
+def key_at(place: int) -> int:
+    """Return the number of the substream in which *place* is."""
+    return place >> _INDEX_BITS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -13,11 +14,14 @@ import apsw
 
 from ..errors import FolderError, StoreError
 from ._errors import translate
+from .backup import copy_database
 
 __all__ = ["APPLICATION_ID", "Migration", "check_version", "load_migrations", "migrate"]
 
 APPLICATION_ID = 0x63444233
 """Stands in the file's header (``cDB3``) and tells our databases from others."""
+
+log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 
@@ -77,15 +81,18 @@ def migrate(
     """Bring the database up to the newest version and return that.
 
     Each migration is one transaction, in which it is recorded too: whatever happens, the database has either the
-    version before it or the one after it, wholly. Running it again is safe.
+    version before it or the one after it, wholly. Running it again is safe. A copy of an older database is kept beside
+    it, as ``connectordb-version-1.db``.
 
     Raises:
-        FolderError: the database has a newer version than this program knows.
+        FolderError: the database has a newer version than this program knows, or there is no room for the copy.
         StoreError: the file is somebody else's database, or the disk refused.
     """
     newest = migrations[-1].version
     try:
         version = check_version(connection, path, newest)
+        if 0 < version < newest:
+            _keep_copy(connection, path, version)
         for migration in migrations[version:]:
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -99,6 +106,21 @@ def migrate(
     except apsw.Error as error:
         raise translate(error, path) from error
     return newest
+
+
+def _keep_copy(connection: apsw.Connection, path: Path, version: int) -> None:
+    """Copy the database as it is before it is brought up. Killed meanwhile, it leaves a part, which the next attempt
+    removes."""
+    kept = path.with_name(f"{path.stem}-version-{version}{path.suffix}")
+    part = kept.with_name(f"{kept.name}.part")
+    part.unlink(missing_ok=True)
+    try:
+        copy_database(connection, path, part)
+        part.rename(kept)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    log.warning("bringing %s up from version %d; %s keeps what it was before", path, version, kept.name)
 
 
 def _apply(connection: apsw.Connection, migration: Migration, now: float) -> None:

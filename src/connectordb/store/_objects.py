@@ -14,6 +14,7 @@ from ._key import STREAM_ID_MAX, key_of, place_of
 from .base import Counts, Device, Stream, Substream, User
 
 __all__ = [
+    "apikey_digest",
     "counts",
     "create_device",
     "create_stream",
@@ -22,6 +23,7 @@ __all__ = [
     "device",
     "device_by_apikey",
     "devices",
+    "email_key",
     "stream",
     "streams",
     "streams_below",
@@ -134,7 +136,7 @@ def user_by_id(connection: apsw.Connection, user_id: int) -> User | None:
 
 
 def user_by_email(connection: apsw.Connection, email: str) -> User | None:
-    return _one(connection, _user, f"{_USER} WHERE email_key = ?", (_email_key(email),))
+    return _one(connection, _user, f"{_USER} WHERE email_key = ?", (email_key(email),))
 
 
 def users(connection: apsw.Connection) -> list[User]:
@@ -146,7 +148,7 @@ def device(connection: apsw.Connection, user_id: int, name: str) -> Device | Non
 
 
 def device_by_apikey(connection: apsw.Connection, apikey: str) -> Device | None:
-    return _one(connection, _device, f"{_DEVICE} WHERE apikey_digest = ?", (_apikey_digest(apikey),))
+    return _one(connection, _device, f"{_DEVICE} WHERE apikey_digest = ?", (apikey_digest(apikey),))
 
 
 def devices(connection: apsw.Connection, user_id: int) -> list[Device]:
@@ -170,7 +172,7 @@ def create_user(connection: apsw.Connection, new: User) -> User:
     if user(connection, new.name) is not None:
         raise AlreadyExists(f"there is a user {new.name!r} already")
     _check_email(connection, 0, new.email)
-    return _user(_insert(connection, _USERS, new, email_key=_email_key(new.email)))
+    return _user(_insert(connection, _USERS, new, email_key=email_key(new.email)))
 
 
 def create_device(connection: apsw.Connection, new: Device) -> Device:
@@ -179,7 +181,7 @@ def create_device(connection: apsw.Connection, new: Device) -> Device:
     if device(connection, new.user_id, new.name) is not None:
         raise AlreadyExists(f"the user has a device {new.name!r} already")
     _check_apikey(connection, 0, new.apikey)
-    return _device(_insert(connection, _DEVICES, new, apikey_digest=_apikey_digest(new.apikey)))
+    return _device(_insert(connection, _DEVICES, new, apikey_digest=apikey_digest(new.apikey)))
 
 
 def create_stream(connection: apsw.Connection, new: Stream) -> Stream:
@@ -202,7 +204,7 @@ def update_user(connection: apsw.Connection, user_id: int, changes: Mapping[str,
     more = {}
     if "email" in changes:
         _check_email(connection, user_id, changes["email"])
-        more["email_key"] = _email_key(changes["email"])
+        more["email_key"] = email_key(changes["email"])
     return _user(_update(connection, _USERS, user_id, changes, more))
 
 
@@ -210,7 +212,7 @@ def update_device(connection: apsw.Connection, device_id: int, changes: Mapping[
     more = {}
     if "apikey" in changes:
         _check_apikey(connection, device_id, changes["apikey"])
-        more["apikey_digest"] = _apikey_digest(changes["apikey"])
+        more["apikey_digest"] = apikey_digest(changes["apikey"])
     return _device(_update(connection, _DEVICES, device_id, changes, more))
 
 
@@ -280,11 +282,11 @@ def _check_apikey(connection: apsw.Connection, device_id: int, apikey: str) -> N
         raise AlreadyExists("another device has this API key")
 
 
-def _email_key(email: str) -> str | None:
+def email_key(email: str) -> str | None:
     """What is compared instead of the address; ``NULL`` equals nothing, so an empty one is found by nobody."""
     return email.casefold() or None
 
 
-def _apikey_digest(apikey: str) -> bytes | None:
+def apikey_digest(apikey: str) -> bytes | None:
     """What is compared instead of the key: how far two digests agree says nothing about the key."""
     return hashlib.sha256(apikey.encode("utf-8", "surrogatepass")).digest() if apikey else None
