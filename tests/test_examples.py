@@ -94,6 +94,16 @@ def test_the_basics_of_the_readme(server: Server, tmp_path: Path) -> None:
     assert run(tmp_path, "-c", code) == "1\nHello World!\n"
 
 
+def test_corrections_of_the_readme(server: Server, tmp_path: Path) -> None:
+    """On the stream of the basics."""
+    basics = readme_block('ConnectorDB("apikey")')
+    code = basics.replace('ConnectorDB("apikey")', f'ConnectorDB("{server.apikey}", url="{server.url}")')
+    told = run(tmp_path, "-c", code + readme_block("stream.undo(")).splitlines()
+    assert [re.findall(r"kind='(\w+)'", line) for line in told[2:]] == [["deleted"], ["updated"]]
+    with ConnectorDB(server.apikey, url=server.url) as db:
+        assert db["mystream"][:].d() == ["Hello World!", "Hello!"]
+
+
 def test_testing(server: Server, tmp_path: Path) -> None:
     assert run(tmp_path, str(EXAMPLES / "testing.py"), server.url) == "test/user\n21.5\n"
     block = readme_block('ConnectorDB("test", "test")').replace('"test")', f'"test", url="{server.url}")')

@@ -23,7 +23,8 @@
     │     └─ SchemaMismatch        403    the data does not fit the stream's schema
     ├─ ServerError                 5xx    .status .ref
     │  ├─ Unsupported              501
-    │  └─ Unavailable              503    shutting down, or full
+    │  ├─ Unavailable              503    shutting down, or full
+    │  └─ StorageFull              507    the disk of the server is full
     ├─ TransportError (OSError)           no reply: the request may or may not have been carried out
     │  ├─ ConnectFailed                   nothing was sent
     │  ├─ TimedOut
@@ -31,8 +32,10 @@
     ├─ SpoolError                         the Logger's file
     │  ├─ SpoolFull
     │  └─ SpoolCorrupt
-    ├─ StoreError                         the database file is damaged, or cannot be opened
-    │  └─ StoreBusy                       the disk is full, failed or is locked by another process
+    ├─ StoreError                         the database file cannot be opened
+    │  ├─ StoreDamaged                    what is in it is not what was written
+    │  └─ StoreBusy                       the disk failed, or the file is locked by another process
+    │     └─ StoreFull                    the disk is full
     └─ FolderError                        the database folder cannot be used as asked
 
 On the wire an error is ``{"code": status, "msg": text, "ref": uuid, "error": type}``, with ``details`` where
@@ -67,8 +70,11 @@ __all__ = [
     "SpoolCorrupt",
     "SpoolError",
     "SpoolFull",
+    "StorageFull",
     "StoreBusy",
+    "StoreDamaged",
     "StoreError",
+    "StoreFull",
     "TimedOut",
     "TimestampOrder",
     "TooLarge",
@@ -101,12 +107,14 @@ class _WireError(ConnectorDBError):
     def __init__(self, msg: str, *, status: int | None = None, ref: str | None = None, **details: Any) -> None:
         super().__init__(msg)
         self.msg = msg
+        self._told = status is not None or ref is not None
         self.status = self.default_status if status is None else status
         self.ref = ref
         self.details: dict[str, Any] = details
 
     def __str__(self) -> str:
-        return f"{self.status}: {self.msg}" + (f" (ref {self.ref})" if self.ref else "")
+        # What nobody has answered, as nothing was sent, has no number.
+        return (f"{self.status}: {self.msg}" if self._told else self.msg) + (f" (ref {self.ref})" if self.ref else "")
 
 
 class RequestError(_WireError):
@@ -271,6 +279,14 @@ class Unavailable(ServerError):
     retryable = True
 
 
+class StorageFull(ServerError):
+    """The disk of the server is full; nothing was stored. It takes data again as soon as there is room."""
+
+    type = "storage_full"
+    default_status = 507
+    retryable = True
+
+
 class TransportError(ConnectorDBError, OSError):
     """No reply came. The request may or may not have been carried out."""
 
@@ -336,6 +352,29 @@ class StoreBusy(StoreError):
         self.reason = reason
 
 
+class StoreFull(StoreBusy):
+    """The disk is full. Reading goes on, and writing as soon as there is room."""
+
+    type = "store_full"
+
+    def __init__(self, msg: str, reason: str = "the disk is full") -> None:
+        super().__init__(msg, reason)
+
+
+class StoreDamaged(StoreError):
+    """What is on disk is not what was written. What is not damaged can be read.
+
+    Attributes:
+        reason: What is damaged, in words that may be told to whoever may read it.
+    """
+
+    type = "store_damaged"
+
+    def __init__(self, msg: str, reason: str = "the database is damaged") -> None:
+        super().__init__(msg)
+        self.reason = reason
+
+
 class FolderError(ConnectorDBError):
     """The database folder cannot be used as asked; the message says why and what to do."""
 
@@ -360,6 +399,7 @@ _BY_STATUS: dict[int, type[_WireError]] = {
     429: TooManyRequests,
     501: Unsupported,
     503: Unavailable,
+    507: StorageFull,
 }
 
 

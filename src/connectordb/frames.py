@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas
     import polars
 
-__all__ = ["from_columns", "from_frame", "to_frame", "to_wide_frame"]
+__all__ = ["check_kind", "frame_of", "from_columns", "from_frame", "to_frame", "to_wide_frame"]
 
 FRAME_ROWS = 10_000
 """So many rows of a table are made to datapoints at a time."""
@@ -31,9 +31,7 @@ def to_frame(
         ValueError: *kind* is neither "pandas" nor "polars".
         ImportError: the library is not installed.
     """
-    if kind not in _KINDS:
-        raise ValueError(_UNKNOWN_KIND.format(kind))
-    _check_installed(kind)
+    check_kind(kind)
     return _frame(points, {"d": [p["d"] for p in points]}, kind)
 
 
@@ -46,9 +44,7 @@ def to_wide_frame(
         InvalidValue: one of *names* is ``t``.
         ValueError, ImportError: as `to_frame`.
     """
-    if kind not in _KINDS:
-        raise ValueError(_UNKNOWN_KIND.format(kind))
-    _check_installed(kind)
+    check_kind(kind)
     if "t" in names:
         raise InvalidValue("the table would have two columns 't': give the column of the dataset another name")
     return _frame(rows, {name: [row["d"].get(name) for row in rows] for name in names}, kind)
@@ -60,14 +56,38 @@ def _frame(
     seconds = [float(p["t"]) for p in points]
     unit: Literal["ns", "us"] = "ns" if all(t < _NANOSECONDS_END_S for t in seconds) else "us"
     ticks = [_ticks(t, _PER_S[unit]) for t in seconds]
-    writers = [p.get("o") for p in points]
+    return frame_of(ticks, unit, columns, [p.get("o") for p in points], kind)
+
+
+def frame_of(
+    ticks: Sequence[int],
+    unit: Literal["ns", "us"],
+    columns: Mapping[str, Sequence[Any]],
+    writers: Sequence[str | None],
+    kind: Literal["pandas", "polars"],
+) -> pandas.DataFrame | polars.DataFrame:
+    """Return a table with the columns ``t``, *columns*, and ``o`` if somebody is among *writers*.
+
+    Args:
+        ticks: The times, in *unit* since 1970; a list or an array of numpy.
+        columns: Each a list of what JSON has, or an array of numpy of bools, int64 or float64.
+    """
     if kind == "pandas":
         return _pandas(ticks, unit, columns, writers)
     return _polars(ticks, unit, columns, writers)
 
 
-def _check_installed(kind: Literal["pandas", "polars"]) -> None:
-    """Raise an error that says what to install; first of all, as numpy, which comes with pandas, may be missing too."""
+def check_kind(kind: str) -> None:
+    """Raise an error that says what may be asked for, or what to install.
+
+    It comes first of all, as numpy, which comes with pandas, may be missing too.
+
+    Raises:
+        ValueError: *kind* is neither "pandas" nor "polars".
+        ImportError: the library is not installed.
+    """
+    if kind not in _KINDS:
+        raise ValueError(_UNKNOWN_KIND.format(kind))
     try:
         import_module(kind)
     except ImportError as e:
@@ -75,7 +95,7 @@ def _check_installed(kind: Literal["pandas", "polars"]) -> None:
 
 
 def _pandas(
-    ticks: list[int], unit: Literal["ns", "us"], values: dict[str, list[Any]], writers: list[Any]
+    ticks: Sequence[int], unit: Literal["ns", "us"], values: Mapping[str, Sequence[Any]], writers: Sequence[str | None]
 ) -> pandas.DataFrame:
     import numpy as np
     import pandas as pd
@@ -88,7 +108,7 @@ def _pandas(
 
 
 def _polars(
-    ticks: list[int], unit: Literal["ns", "us"], values: dict[str, list[Any]], writers: list[Any]
+    ticks: Sequence[int], unit: Literal["ns", "us"], values: Mapping[str, Sequence[Any]], writers: Sequence[str | None]
 ) -> polars.DataFrame:
     import polars as pl
 
@@ -99,9 +119,11 @@ def _polars(
     return pl.DataFrame(columns)
 
 
-def _polars_values(name: str, values: list[Any]) -> polars.Series:
+def _polars_values(name: str, values: Sequence[Any]) -> polars.Series:
     import polars as pl
 
+    if not isinstance(values, list):  # an array has one type
+        return pl.Series(name, values)
     kinds = {type(v) for v in values if v is not None}
     if kinds == {int, float}:  # else the first value would decide
         return pl.Series(name, values, dtype=pl.Float64)

@@ -18,6 +18,13 @@ __all__ = [
     "DOWNLINK_LIFETIME_MAX_S",
     "DOWNLINK_STATES",
     "DOWNLINK_WAIT_MAX_S",
+    "KEEP_MAX_S",
+    "KEEP_MIN_S",
+    "Change",
+    "ChangeKind",
+    "Changes",
+    "Correction",
+    "CorrectionKind",
     "Device",
     "DeviceCreate",
     "DownlinkCreate",
@@ -26,6 +33,7 @@ __all__ = [
     "DownlinkView",
     "ErrorReply",
     "InsertReport",
+    "PointUpdate",
     "Refusal",
     "Stream",
     "StreamCreate",
@@ -42,8 +50,20 @@ SOURCE_LENGTH_MAX = 64
 """Characters in the name of an upload's source, and in an idempotency key."""
 
 
+KEEP_MIN_S = 60
+KEEP_MAX_S = 1e11
+"""Datapoints are kept so long at least, and at most, in seconds, if not for ever."""
+_KEEP_RANGE: dict[str, Any] = {"anyOf": [{"const": 0}, {"minimum": KEEP_MIN_S, "maximum": KEEP_MAX_S}]}
+"""Told, and checked where changes of it are."""
+
+
 class StreamCreate(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    """A stream to create. `schema` is JSON Schema draft 4 as a string."""
+    """A stream to create.
+
+    Attributes:
+        schema: JSON Schema draft 4, as a string.
+        keep: Datapoints older than so many seconds, 60 to 1e11, are deleted for good; 0: never.
+    """
 
     name: str | None = None
     nickname: str = ""
@@ -53,6 +73,7 @@ class StreamCreate(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tru
     datatype: str = ""
     ephemeral: bool = False
     downlink: bool = False
+    keep: Annotated[float, msgspec.Meta(extra_json_schema=_KEEP_RANGE)] = 0.0
 
 
 class DeviceCreate(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
@@ -116,7 +137,7 @@ class Device(msgspec.Struct, omit_defaults=True, kw_only=True):
 class Stream(msgspec.Struct, omit_defaults=True, kw_only=True):
     """A stream as the asker may see it: what may not be read is left out.
 
-    `device`, the name of its device, is there only in the list of all streams of a user.
+    `device`, the name of its device, is there only in the list of all streams of a user; `keep` only if it is not 0.
     """
 
     name: str | msgspec.UnsetType = msgspec.UNSET
@@ -127,6 +148,7 @@ class Stream(msgspec.Struct, omit_defaults=True, kw_only=True):
     datatype: str | msgspec.UnsetType = msgspec.UNSET
     ephemeral: bool | msgspec.UnsetType = msgspec.UNSET
     downlink: bool | msgspec.UnsetType = msgspec.UNSET
+    keep: float | msgspec.UnsetType = msgspec.UNSET
     device: str | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -141,16 +163,18 @@ class InsertReport(msgspec.Struct, kw_only=True):
     """The answer to an insert that asked for verdicts (``verdicts=true``).
 
     Attributes:
-        stored: How many datapoints of the request are in the stream.
-        refused: The others, in order of their position.
+        stored: How many datapoints of the request have been stored.
+        refused: Those that were not, in order of their position.
         repeated: The same upload had been stored before; nothing was written now.
         downlink: Id of what the owner of the stream is asked, if it is one thing.
+        skipped: With ``duplicates=skip``: how many were there already, if any.
     """
 
     stored: int
     refused: list[Refusal] = []
     repeated: bool = False
     downlink: int | msgspec.UnsetType = msgspec.UNSET
+    skipped: int | msgspec.UnsetType = msgspec.UNSET
 
 
 DownlinkState: TypeAlias = Literal["queued", "delivered", "acknowledged", "refused", "expired", "superseded"]
@@ -218,6 +242,96 @@ class DownlinkView(msgspec.Struct, omit_defaults=True, kw_only=True):
     by: str = ""
     msg: str = ""
     result: list[Datapoint] | None = None
+
+
+WHY_LENGTH_MAX = 1000
+"""Characters in the reason of a correction."""
+
+CorrectionKind: TypeAlias = Literal["deleted", "updated", "undone"]
+ChangeKind: TypeAlias = Literal["inserted", "deleted", "updated"]
+
+
+class Correction(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What somebody has changed of the datapoints of a stream: an entry of its ledger.
+
+    Attributes:
+        id: Unique in the database, greater for later ones. 0: there was nothing to be changed, and there is no entry.
+        kind: What was done; ``undone``: another one was taken back.
+        at: When, in seconds since the Unix epoch.
+        by: The path of the device that did it.
+        why: The reason that it gave.
+        i: Index of the first datapoint concerned, as it was right before.
+        n: How many are concerned.
+        t1, t2: Time stamps of the first and the last of them, in seconds since the Unix epoch.
+        kept: What was there before is kept, so that it can be read, and the correction undone.
+        undoes: Id of the correction that this one took back.
+        undone: Id of the correction that has taken this one back.
+    """
+
+    id: int = 0
+    kind: CorrectionKind
+    at: float
+    by: str
+    why: str = ""
+    i: int = msgspec.field(default_factory=int)  # so that it is never left out
+    n: int = 0
+    t1: float = 0.0
+    t2: float = 0.0
+    kept: bool = False
+    undoes: int | None = None
+    undone: int | None = None
+
+    def __bool__(self) -> bool:
+        """Whether anything was done."""
+        return self.id != 0
+
+
+class PointUpdate(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """Another value for a datapoint.
+
+    Attributes:
+        d: It has to fit the schema of the stream.
+        why: For the ledger.
+        t: The time stamp that the datapoint has. If it has another, so that another one is meant, nothing is changed.
+    """
+
+    d: Any
+    why: Annotated[str, msgspec.Meta(max_length=WHY_LENGTH_MAX)] = ""
+    t: float | None = None
+
+
+class Change(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """A step from one state of a stream to the next. Carried out one by one on a list, they make it equal the stream.
+
+    Attributes:
+        kind: ``inserted``: `n` datapoints came to stand at index `i` and behind; ``deleted``: those at ``[i, i + n)``
+            went; ``updated``: those got other values.
+        data: The datapoints that were inserted, or are there since the update; left out if they are not known any
+            more, as a later step deletes them; or known only to those who may write the data of the stream.
+        cursor: Stands for all up to here; left out of the parts of a step, but of its last one.
+        correction: Id of the correction that did it; left out: it was an insert.
+    """
+
+    kind: ChangeKind
+    i: int
+    n: int
+    data: list[Datapoint] | None = None
+    cursor: str = ""
+    correction: int | None = None
+
+
+class Changes(msgspec.Struct, kw_only=True):
+    """Steps of a stream, in the order in which they were made.
+
+    Attributes:
+        changes: Not too many at once.
+        cursor: Where to go on.
+        more: There is more already.
+    """
+
+    changes: list[Change]
+    cursor: str
+    more: bool
 
 
 class ErrorReply(msgspec.Struct, kw_only=True, omit_defaults=True):

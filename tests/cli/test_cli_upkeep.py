@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import resource
 import signal
 import stat
 import subprocess
 import threading
 import time
+from base64 import b85encode
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import apsw
@@ -23,7 +26,6 @@ from connectordb.core.folder import Folder, release_lock, take_lock
 from .conftest import COMMAND, TIMEOUT_S, Cli, environment
 
 WRITERS = 4
-TEXT = "x" * 1_000
 
 
 def url_of(path: Path) -> str:
@@ -32,13 +34,18 @@ def url_of(path: Path) -> str:
     return server.url
 
 
-def fill(path: Path, points: int, name: str = "notes") -> None:
-    """Put *points* of a kilobyte into a new stream ``test/user/NAME``."""
+def fill(path: Path, points: int, name: str = "notes", at_once: int = 5_000) -> None:
+    """Put *points* of a kilobyte, which cannot be packed much, into a new stream ``test/user/NAME``."""
+    rng = random.Random(1)
     with ConnectorDB.local(path, "root") as db:
         stream = db(f"test/user/{name}")
         stream.create({"type": "string"})
-        for i in range(0, points, 5_000):
-            stream.insert_array([{"t": 1e9 + i + k, "d": f"{i + k} {TEXT}"} for k in range(min(5_000, points - i))])
+        for i in range(0, points, at_once):
+            stream.insert_array([{"t": 1e9 + i + k, "d": _text(i + k, rng)} for k in range(min(at_once, points - i))])
+
+
+def _text(number: int, rng: random.Random) -> str:
+    return f"{number} {b85encode(rng.randbytes(800)).decode()}"
 
 
 def failed(done: subprocess.CompletedProcess[str], *told: str) -> None:
@@ -53,7 +60,7 @@ def damage(path: Path) -> None:
     """Flip bytes in the midst of the text of a row."""
     file = path / "connectordb.db"
     content = file.read_bytes()
-    place = content.rindex(b'"150 xxx')
+    place = content.rindex(b'"150 ')
     file.write_bytes(content[:place] + b"\x00\xff" + content[place + 2 :])
 
 
@@ -214,21 +221,21 @@ def test_backup_without_room_says_so_and_leaves_nothing(cli: Cli, db: Path, tmp_
 
 
 def test_damage_is_named_and_no_backup_is_made_of_it_by_mistake(cli: Cli, db: Path, tmp_path: Path) -> None:
-    fill(db, 1_000)
+    fill(db, 200, at_once=20)  # which stays text
     assert cli("backup", db, "good").returncode == 0
     damage(db)
     checked = cli("check", db)
     failed(checked, f"{db} is damaged: 1 thing is wrong with it")
-    assert checked.stdout.startswith("test/user/notes [0:500]: the text is damaged: ")
+    assert checked.stdout.startswith("test/user/notes [140:160]: the text is damaged: ")
     assert checked.stdout.count("\n") == 1
 
-    failed(cli("backup", db, "bad"), "test/user/notes [0:500]: the text is damaged", "--even-if-damaged")
+    failed(cli("backup", db, "bad"), "test/user/notes [140:160]: the text is damaged", "--even-if-damaged")
     assert {file.name for file in tmp_path.iterdir()} == {"db", "good"}
     done = cli("backup", db, "bad", "--even-if-damaged")
     assert done.returncode == 0
-    assert "test/user/notes [0:500]: the text is damaged" in done.stdout
+    assert "test/user/notes [140:160]: the text is damaged" in done.stdout
     assert ", with 1 thing wrong, in " in done.stdout
-    failed(cli("restore", "bad", "new"), "test/user/notes [0:500]: the text is damaged")
+    failed(cli("restore", "bad", "new"), "test/user/notes [140:160]: the text is damaged")
     assert not (tmp_path / "new").exists()
     assert not (tmp_path / "new.part").exists()
 
@@ -274,20 +281,54 @@ def test_stats_tell_what_each_holds(cli: Cli, db: Path) -> None:
     assert steps == {
         "path": "test/user/steps",
         "points": 100,
+        "sealed": 0,
         "bytes": len(text),
         "bytes_per_point": len(text) / 100,
         "first": 1e9,
         "last": 1e9 + 99,
+        "kept_for_undo": 0,
+        "keep": None,
     }
     rows = {row["path"]: row for row in json.loads(cli("stats", db, "--json").stdout)}
     assert rows["test/user"]["points"] == 100
     assert rows["test"]["points"] == sum(row["points"] for path, row in rows.items() if path.count("/") == 1)
-    shown = cli("stats", db, "test/user").stdout.splitlines()
-    assert shown[0].split() == ["datapoints", "bytes", "bytes", "each", "first", "last"]
+    shown = cli("stats", db, "test/user", COLUMNS="30").stdout.splitlines()  # nothing is cut
+    assert shown[0].split() == ["datapoints", "sealed", "bytes", "bytes", "each", "first", "last"]
     assert [line.split()[0] for line in shown[1:]] == ["test/user", "test/user/steps"]
     assert "2001-09-09" in shown[2]
     failed(cli("stats", db, "test/nobody"), "there is no test/nobody")
     failed(cli("stats", db, "a/b/c/d"), "is no path")
+
+
+def test_stats_tell_what_corrections_keep(cli: Cli, db: Path) -> None:
+    with ConnectorDB.local(db, "root") as local:
+        stream = local("test/user/steps")
+        stream.create({"type": "number"})
+        stream.insert_array([{"t": 1e9 + i, "d": i} for i in range(100)])
+        stream.delete(i1=0, purge=True)
+        stream.insert_array([{"t": 1e9 + i, "d": i} for i in range(10)])
+        stream.delete(i1=0)
+    rows = {row["path"]: row for row in json.loads(cli("stats", db, "--json").stdout)}
+    kept = len(",".join(f'{{"t":{1e9 + i},"d":{i}}}' for i in range(10)))
+    assert [rows[path]["kept_for_undo"] for path in ("test/user/steps", "test/user", "test")] == [kept] * 3
+    assert rows["test/user/steps"]["points"] == 0
+    shown = cli("stats", db, "test/user/steps").stdout.splitlines()
+    assert shown[0].endswith("kept for undo") and shown[1].endswith(f"{kept} bytes")
+
+
+def test_stats_tell_how_long_datapoints_are_kept(cli: Cli, db: Path) -> None:
+    with ConnectorDB.local(db, "root") as client:
+        client("test/user/steps").create({}, keep=timedelta(days=1.5))
+        client("test/user/mood").create({})
+    shown = cli("stats", db, "test/user").stdout.splitlines()
+    assert shown[0].endswith("kept for")
+    assert [line for line in shown if line.strip().endswith("1 d 12 h")] == [
+        line for line in shown if line.startswith("test/user/steps")
+    ]
+    rows = json.loads(cli("stats", db, "test/user", "--json").stdout)
+    assert {row["path"]: row["keep"] for row in rows} == {
+        "test/user": None, "test/user/mood": None, "test/user/steps": 129_600.0,
+    }  # fmt: skip
 
 
 def test_stats_of_a_running_server(cli: Cli, db: Path) -> None:
@@ -314,13 +355,13 @@ def test_compact_frees_what_was_deleted_and_is_refused_while_it_runs(cli: Cli, d
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Freed ")
     assert "MiB" in done.stdout
-    assert (db / "connectordb.db").stat().st_size < before - 3_000_000
+    assert (db / "connectordb.db").stat().st_size < before - 2_000_000
     assert cli("check", db).returncode == 0
 
 
 def test_compact_is_refused_while_somebody_reads(cli: Cli, db: Path) -> None:
     connection = apsw.Connection(str(db / "connectordb.db"))
-    connection.execute("SELECT count(*) FROM tail").fetchall()
+    connection.execute("SELECT count(*) FROM runs").fetchall()
     failed(cli("compact", db), "another process has", "open: wait for it to end")
     connection.close()
     assert cli("compact", db).returncode == 0
@@ -345,3 +386,10 @@ def test_database_of_an_earlier_version_is_served_and_its_copy_kept(cli: Cli, db
     assert "connectordb-version-1.db keeps what it was before" in (db / "connectordb.log").read_text()
     restored = cli("restore", "old", "new")
     assert restored.returncode == 0, restored.stderr
+
+
+def test_folders_that_cannot_be_copied_are_told(cli: Cli, db: Path, tmp_path: Path) -> None:
+    failed(cli("restore", "nodir", "x"), "nodir does not exist: name a folder that `connectordb backup` has made")
+    failed(cli("backup", db, db / "inside"), "is inside")
+    failed(cli("backup", db, db), "")
+    assert not (db / "inside").exists() and not (tmp_path / "x").exists()

@@ -168,6 +168,9 @@ class FakeTransport:
     ) -> Any:
         raise AssertionError("nothing reads answers in pieces here")
 
+    def clone(self, breaker: object = None) -> FakeTransport:
+        return self
+
     def close(self) -> None:
         self.closed = True
 

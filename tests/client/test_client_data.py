@@ -202,6 +202,16 @@ def test_failing_chunk_tells_how_many_are_in(any_values: Any) -> None:
         any_values.insert_array(points)
     assert caught.value.inserted == len(any_values) == 2 * DATAPOINT_INSERT_LIMIT
     assert caught.value.__notes__ == ["The first 10000 datapoints are stored."]
+    assert caught.value.details["position"] == 10_007
+    assert caught.value.msg.startswith("datapoint 10007 (t=5.0) is older")
+
+
+def test_every_fault_is_told_by_its_place_among_all(any_values: Any) -> None:
+    points: list[dict[str, Any]] = [{"t": float(i + 1), "d": i} for i in range(DATAPOINT_INSERT_LIMIT + 9)]
+    points[-1]["t"] = -5.0
+    with pytest.raises(InvalidValue, match=f"datapoint {DATAPOINT_INSERT_LIMIT + 8}: ") as caught:
+        any_values.insert_array(points, merge=True)
+    assert caught.value.details["position"] == DATAPOINT_INSERT_LIMIT + 8
 
 
 def test_failing_first_chunk_stores_nothing(any_values: Any) -> None:

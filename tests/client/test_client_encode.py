@@ -120,3 +120,14 @@ def test_position_of_a_bad_point_counts_all_chunks() -> None:
     assert [next(made)[0], next(made)[0]] == [4, 4]
     with pytest.raises(InvalidValue, match="datapoint 10 "):
         next(made)
+
+
+@pytest.mark.parametrize("t", [5, "1970-01-01T00:00:05Z"])
+def test_datapoints_of_one_time_stay_together_if_they_have_to(t: Any) -> None:
+    points = [{"t": 1, "d": 0}, {"t": 2, "d": 0}, *({"t": t, "d": i} for i in range(4)), {"t": 6, "d": 0}]
+    assert [n for n, _ in bodies(points, 5)] == [5, 2]
+    assert [n for n, _ in bodies(points, 5, whole_times=True)] == [2, 5]
+    assert [n for n, _ in bodies(iter(points), 7, whole_times=True)] == [7]
+    assert [n for n, _ in bodies([{"d": 0}] * 4, 2, whole_times=True)] == [2, 2]
+    with pytest.raises(InvalidValue, match="more than 3 datapoints, from datapoint 2 on, have the same time"):
+        list(bodies(points, 3, whole_times=True))

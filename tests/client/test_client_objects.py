@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import jsonschema
@@ -270,6 +271,29 @@ def test_other_devices_may_not_be_seen(db: ConnectorDB, device: ConnectorDB, fre
     with pytest.raises(NotFound, match="email"):
         _ = User(device._session, "test", {"name": "test"}).email
     other.delete()
+
+
+def test_streams_are_kept_for_ever_or_for_some_time(device: ConnectorDB) -> None:
+    stream = device["kept"]
+    stream.create({})
+    assert stream.keep == 0.0
+    for keep, seconds in ((90, 90.0), (timedelta(days=1, seconds=0.5), 86400.5), (0, 0.0)):
+        stream.keep = keep
+        assert (stream.keep, device["kept"].keep) == (seconds, seconds)
+    stream.set({"keep": timedelta(hours=1), "nickname": "An hour"})
+    assert (stream.keep, stream.nickname) == (3600.0, "An hour")
+    other = device["other"]
+    other.create({}, keep=timedelta(minutes=1))
+    assert other.keep == 60.0
+    for keep in (30, timedelta(days=-1)):  # 30 days?
+        with pytest.raises(InvalidValue, match="for ever"):
+            other.keep = keep
+
+
+@pytest.mark.parametrize("keep", ["30", True, None])
+def test_keep_that_is_no_number_is_an_error_of_the_server(fake: Any, keep: Any) -> None:
+    with pytest.raises(ServerError, match="keep"):
+        _ = Stream(fake().session(), "u/d/s", {"name": "s", "keep": keep}).keep
 
 
 @pytest.mark.parametrize(("field", "value"), [("nickname", 5), ("public", "yes")])

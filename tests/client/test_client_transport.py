@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import multiprocessing
 import os
 import socket
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from urllib3.util.request import ACCEPT_ENCODING
 
 from connectordb import ConnectorDB
 from connectordb.client import Credentials, HttpTransport, Reply
@@ -130,6 +132,27 @@ def test_good_answers_are_whole(answering: Answering) -> None:
         assert get(url) == Reply(200, {"content-length": "5", "x-some": "Header"}, b"whole")
     with answering(answer(b"2\r\nwh\r\n3\r\nole\r\n0\r\n\r\n", b"Transfer-Encoding: chunked")) as url:
         assert get(url).body == b"whole"
+
+
+def test_answers_may_be_compressed(answering: Answering) -> None:
+    body = gzip.compress(b"whole")
+    with answering(answer(body, b"Content-Encoding: gzip", b"Content-Length: %d" % len(body))) as url:
+        assert get(url).body == b"whole"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        asked: list[bytes] = []
+
+        def serve() -> None:
+            client, _ = listener.accept()
+            with client:
+                asked.append(client.recv(65536))
+                client.sendall(answer(b"", b"Content-Length: 0"))
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        get(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        thread.join()
+    wanted = "zstd, gzip" if "zstd" in ACCEPT_ENCODING else "gzip"
+    assert f"\r\naccept-encoding: {wanted}\r\n".encode() in asked[0].lower()
 
 
 @pytest.mark.parametrize("location", [b"/y?z=1", b"y", b"?z=1"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import threading
 from collections.abc import Callable, Coroutine
@@ -22,6 +23,7 @@ from connectordb.datapoint import Datapoint
 from connectordb.errors import (
     AuthenticationError,
     Closed,
+    Conflict,
     Invalid,
     InvalidRange,
     NotFound,
@@ -30,7 +32,7 @@ from connectordb.errors import (
     StoreError,
     Unauthenticated,
 )
-from connectordb.store.base import Cursor, Mode
+from connectordb.store.base import CorrectionKind, Cursor, Mode, Substream
 
 STREAM = "alice/phone/s"
 PATIENCE_S = 20
@@ -1088,6 +1090,94 @@ def test_one_page_at_a_time_waits_for_a_reader_that_reads_nothing(
         outlet.make_room()
         await scene.settle()
         assert len(outlet.values) == 20
+        subscriber.close()
+
+    scene.run(run())
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_corrections_in_between_neither_break_nor_double_nor_stall_what_is_followed(scene: Scene, seed: int) -> None:
+    """Deletions, updates and undos at random, right in the store, between inserts and late ones."""
+    rng = random.Random(seed)
+
+    async def run() -> None:
+        stream_id = scene.core.directory.target(("alice", "phone", "s")).stream.id
+        store = scene.core.store
+        count = 0
+        back: set[Any] = set()
+        seen_as_updated: set[Any] = set()  # perhaps: they have their old value again
+        outlets = []
+        for _ in range(4):
+            subscriber, outlet = scene.connect()
+            outlet.accepts = lambda: rng.random() < 0.7
+            await subscriber.subscribe(STREAM, start=Start(i1=0))
+            outlets.append((subscriber, outlet))
+
+        def correct(tx: Any) -> None:
+            n = tx.head(stream_id, Substream.MAIN).n
+            entries = store.corrections(stream_id, Substream.MAIN, limit=1)
+            if (
+                entries
+                and entries[0].undone is None
+                and entries[0].kind != CorrectionKind.UNDONE
+                and rng.random() < 0.5
+            ):
+                blocks = store.corrected(stream_id, Substream.MAIN, entries[0].id)
+                old = [p.d for block in blocks for p in block.points]
+                (back if entries[0].kind == CorrectionKind.DELETED else seen_as_updated).update(old)
+                with contextlib.suppress(Conflict):
+                    tx.undo(stream_id, Substream.MAIN, entries[0].id, by="x")
+            elif n and rng.random() < 0.3:
+                tx.update_point(stream_id, Substream.MAIN, rng.randrange(n), b'"updated"', by="x")
+            elif n:
+                i = rng.randrange(n)
+                tx.delete_points(stream_id, Substream.MAIN, i, min(n, i + rng.randrange(1, 4)), by="x")
+
+        for _ in range(100):
+            values = list(range(count, count := count + rng.randrange(1, 4)))
+            late = rng.random() < 0.2
+            t, mode = (rng.uniform(1, 100), Mode.MERGE) if late else (0.0, Mode.RESTAMP)
+            await scene.insert(*values, t=t, mode=mode)
+            if rng.random() < 0.4:
+                await asyncio.wrap_future(store.submit(correct))
+            if rng.random() < 0.3:
+                await asyncio.sleep(rng.random() * 0.002)
+        await asyncio.wrap_future(store.submit(correct))
+        await scene.settle()
+        for _, outlet in outlets:
+            outlet.accepts = lambda: True
+        await scene.insert("live")
+        await scene.settle()
+        every = {p.d async for b in scene.core.read(scene.phone, tuple(STREAM.split("/")), _all()) for p in b.points}
+        for subscriber, outlet in outlets:
+            got = outlet.values
+            assert {*got, "updated", *seen_as_updated} >= every
+            once = [d for d in got if d not in back and d != "updated"]
+            assert len(once) == len(set(once))
+            assert got[-1] == "live"
+            subscriber.close()
+
+    scene.run(run())
+
+
+def test_a_reader_that_catches_up_is_done_although_what_it_waited_for_was_deleted(scene: Scene) -> None:
+    async def run() -> None:
+        await scene.insert("a")
+        subscriber, outlet = scene.connect()
+        await subscriber.subscribe(STREAM)
+        outlet.full = True
+        await scene.insert("b")
+        await scene.pause()
+        target = scene.core.directory.target(("alice", "phone", "s"))
+        await asyncio.wrap_future(
+            scene.core.store.submit(lambda tx: tx.delete_points(target.stream.id, Substream.MAIN, 1, 2, by="x"))
+        )
+        outlet.make_room()
+        await scene.settle()
+        assert (outlet.values, scene.core.hub.behind) == ([], 0)
+        await scene.insert("c")
+        await scene.settle()
+        assert (outlet.values, outlet.batches[0].index) == (["c"], 1)
         subscriber.close()
 
     scene.run(run())

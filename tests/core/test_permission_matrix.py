@@ -54,7 +54,7 @@ def attempt(action: Callable[[], Any]) -> Any:
         return e.status
 
 
-ROLES = [(u, d) for u, d in product(("user", "admin"), ("none", "reader", "writer", "user"))]
+ROLES = [(u, d) for u, d in product(("user", "admin"), ("none", "reader", "writer", "user", "appender"))]
 
 
 @pytest.mark.parametrize(("user_role", "device_role"), ROLES, ids="-".join)

@@ -18,10 +18,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from connectordb.block import Block
 from connectordb.core import thinning
 from connectordb.core.reductions import STATS, Thin, Windowed, reduced
+from connectordb.core.thinning import RUN_POINTS
 from connectordb.errors import Invalid
 from connectordb.pipescript import Batch
+from connectordb.pipescript.blocks import batch_of
+from summaries import cut, summary_of
 
 Points = list[tuple[float, Any]]
 
@@ -124,6 +128,128 @@ def test_numbers_and_others_together_are_refused(size: int) -> None:
     for values in ([1, 2, "off", 3], ["off", "on", 3], [None, True, 1.5]):
         with pytest.raises(Invalid, match="here are both"):
             run(Thin(5), batches(list(enumerate(values)), size))  # type: ignore[arg-type]
+
+
+# ---- from what is known of runs
+
+
+def run_over(reduction: Thin | Windowed, points: Points, size: int, seed: int, n: int = 0) -> Points:
+    """As `run`, with *points* cut into batches and what is known of runs."""
+    reducer = reduction.start(n)
+    assert reducer.takes_runs
+    items = [batch_of(item) if isinstance(item, Block) else item for item in cut(points, size, seed, reducer.fits)]
+    return [
+        point for batch in reduced(items, reducer) if batch is not None for point in zip(batch.t, batch.d, strict=True)
+    ]
+
+
+MANY = 10**9
+"""So many datapoints that what is known of runs is enough."""
+
+
+@given(
+    n=st.integers(1, 3000),
+    wanted=st.integers(5, 40),
+    size=st.integers(1, 300),
+    seed=st.integers(0, 99),
+    kind=st.sampled_from(["int", "float", "mixed", "gaps"]),
+)
+@settings(max_examples=150, deadline=None)
+def test_runs_of_numbers_keep_their_ends_and_their_peaks(n: int, wanted: int, size: int, seed: int, kind: str) -> None:
+    numbers = random.Random(seed)
+    points: Points = []
+    for i in range(n):
+        d: Any = numbers.randrange(-1000, 1000)
+        if kind == "float" or (kind == "mixed" and numbers.random() < 0.5):
+            d += 0.5
+        points.append((i / 2, None if kind == "gaps" and numbers.random() < 0.1 else d))
+    points[numbers.randrange(n)] = points[numbers.randrange(n)][0], 7
+    points.sort(key=lambda point: point[0])
+    found = run_over(Thin(wanted), points, size, seed, MANY)
+    given_points = [point for point in points if point[1] is not None]
+    assert len(found) <= wanted
+    assert found[0] == given_points[0]
+    assert found[-1] == given_points[-1]
+    assert {(t, d, type(d)) for t, d in found} <= {(t, d, type(d)) for t, d in given_points}
+    assert all(a <= b for (a, _), (b, _) in pairwise(found))
+    assert all(a != b for a, b in pairwise(found))
+    values = [d for _, d in given_points]
+    assert {min(values), max(values)} <= {d for _, d in found}
+
+
+def test_runs_are_thinned_to_as_many_as_are_wanted() -> None:
+    points: Points = [(float(i), math.sin(i / 50)) for i in range(5000)]
+    found = run_over(Thin(100), points, 20, 0, MANY)
+    assert 98 <= len(found) <= 100
+
+
+def test_every_narrow_peak_of_runs_is_found() -> None:
+    points: Points = [(float(i), 100.0 if i % 10_000 == 5_000 else i % 3 / 10) for i in range(100_000)]
+    assert sum(d == 100.0 for _, d in run_over(Thin(200), points, 128, 1, MANY)) == 10
+
+
+def test_a_run_behind_other_values_is_refused() -> None:
+    numbers: Points = [(2.0, 1), (3.0, 2)]
+    for items in ([[summary_of(numbers)], Batch([4.0], ["on"])], [Batch([1.0], [True]), [summary_of(numbers)]]):
+        with pytest.raises(Invalid, match="here are both"):
+            list(reduced(items, Thin(5).start(MANY)))  # type: ignore[arg-type]
+
+
+def test_runs_are_enough_where_there_are_half_as_many_as_datapoints_wanted() -> None:
+    assert not Thin(2000).start(1000 * RUN_POINTS - 1).takes_runs
+    assert Thin(2000).start(1000 * RUN_POINTS).takes_runs
+    assert not Thin(2000).start().takes_runs
+    assert Windowed("1h", ("mean", "sum", "last")).start().takes_runs
+    assert not Windowed("1h", ("mean", "stddev")).start().takes_runs
+
+
+@given(
+    n=st.integers(0, 1000),
+    size=st.integers(1, 300),
+    seed=st.integers(0, 99),
+    kind=st.sampled_from(["int", "float", "mixed", "gaps"]),
+    every=st.sampled_from([("10m", "UTC"), ("1d", "Europe/Amsterdam")]),
+)
+@settings(max_examples=100, deadline=None)
+def test_windows_of_runs(n: int, size: int, seed: int, kind: str, every: tuple[str, str]) -> None:
+    numbers = random.Random(seed)
+    make = {
+        "int": lambda: numbers.randrange(-50, 50),
+        "float": numbers.random,
+        "mixed": lambda: numbers.choice([numbers.random(), numbers.randrange(9)]),
+        "gaps": lambda: numbers.choice([None, 1, 2, 3]),
+    }[kind]
+    points: Points = [(1_743_200_000.0 + 97.0 * i, make()) for i in range(n)]
+    reduction = Windowed(every[0], tuple(name for name in STATS if name != "stddev"), every[1])
+    found, expected = run_over(reduction, points, size, seed), run(reduction, batches(points, 1000))
+    assert [t for t, _ in found] == [t for t, _ in expected]
+    for (_, a), (_, b) in zip(found, expected, strict=True):
+        exact = ("count", "first", "last", "min", "max", *(["sum"] if kind in ("int", "gaps") else []))
+        assert {name: a[name] for name in exact} == {name: b[name] for name in exact}
+        assert a == pytest.approx(b, rel=1e-12, abs=1e-12)
+        if kind != "mixed":
+            assert list(map(type, a.values())) == list(map(type, b.values()))
+
+
+def test_a_run_over_the_end_of_a_window_does_not_fit() -> None:
+    fits = Windowed("1h", ("mean",)).start().fits
+    assert fits is not None
+    assert fits(3600.0, 7199.5)
+    assert not fits(3599.0, 3600.0)
+    assert not fits(0.0, 1e12)
+
+
+def test_of_a_run_of_numbers_without_a_number_asked_for() -> None:
+    items = [[summary_of([(0.0, 3), (1.0, 4)])], Batch([2.0, 70.0], ["on", None])]
+    found = list(reduced(items, Windowed("1m", ("count", "first", "last")).start()))  # type: ignore[arg-type]
+    assert [batch.d for batch in found if batch is not None and batch.n] == [[{"count": 3, "first": 3, "last": "on"}]]
+
+
+def test_a_sum_of_runs_that_json_cannot_hold_is_an_error() -> None:
+    huge = summary_of([(0.0, 1e308)])
+    for items in ([[huge, huge]], [[huge], [huge]]):
+        with pytest.raises(Invalid, match="too large"):
+            list(reduced(items, Windowed("1m", ("sum",)).start()))  # type: ignore[arg-type]
 
 
 def test_thinning_takes_the_same_memory_for_any_length() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 
+import numpy as np
 import pytest
 
 from connectordb.block import Block
@@ -35,6 +36,13 @@ def test_a_step_has_a_bound(block: Block) -> None:
     assert more
     assert len(blocks) <= STEP_POINTS
     assert sum(len(one.json) for one in blocks) < STEP_BYTES + 200_000
+
+
+@pytest.mark.parametrize("text", [True, False])
+def test_the_text_of_columns_is_made_where_the_work_is_done_if_it_is_wanted(text: bool) -> None:
+    block = Block.of_columns(np.arange(1.0, 9.0), np.arange(8))
+    assert Work(lambda check: [block], PATIENCE_S, text=text).step() == ([block], False)
+    assert block.has_json is text
 
 
 def test_it_ends_after_its_time_which_is_not_that_of_its_reader() -> None:

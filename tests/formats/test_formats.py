@@ -362,3 +362,14 @@ def test_every_format_is_documented() -> None:
         assert f"`{form.media_type}`" in row
         assert f"`{form.extensions[0]}`" in row
         assert form.described in row
+
+
+def test_csv_of_others_writes_words_in_its_own_way() -> None:
+    data = b"t,d\r\n" + b"".join(b"%d,%b\r\n" % (i, d) for i, d in enumerate((b"TRUE", b"False", b"NaN", b"nan"), 1))
+    assert [point.d for point in read("csv", data)] == [True, False, None, None]
+    assert [point.d for point in read("csv", b"t,d\n1,Nan\n2,true story\n")] == ["Nan", "true story"]
+    for infinite in (b"Infinity", b"-Infinity", b"inf", b"-INF"):
+        with pytest.raises(InvalidValue, match=r"line 3: .* a number is finite"):
+            read("csv", b"t,d\n1,1\n2,%b\n" % infinite)
+    points = [Datapoint(1.0, d) for d in ("TRUE", "False", "NaN", "nan", "inf", "-Infinity")]
+    assert read("csv", write("csv", points)) == points

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -161,8 +162,22 @@ def test_bad_stream_names_are_refused(logger: Logger, name: str) -> None:
     assert name not in logger
 
 
+def test_how_long_datapoints_are_kept_may_be_a_timedelta(logger: Logger) -> None:
+    logger.addStream("door", {"type": "boolean"}, keep=timedelta(days=30))
+    assert "door" in logger
+
+
 def test_unknown_and_wrong_fields_are_refused(logger: Logger) -> None:
-    for fields in ({"colour": "red"}, {"downlink": "yes"}, {"nickname": 5}, {"icon": object()}):
+    for fields in (
+        {"keep": 5},
+        {"keep": 1e300},
+        {"keep": 3600, "ephemeral": True},
+        {"keep": "1d"},
+        {"colour": "red"},
+        {"downlink": "yes"},
+        {"nickname": 5},
+        {"icon": object()},
+    ):
         with pytest.raises(Invalid):
             logger.add_stream("y", None, **fields)
     assert "y" not in logger

@@ -25,6 +25,7 @@ from connectordb.errors import (
     PermissionDenied,
     RequestError,
     ServerError,
+    StorageFull,
     TimedOut,
     TooLarge,
     TransportError,
@@ -34,6 +35,7 @@ from connectordb.errors import (
 from connectordb.logger import Logger
 from connectordb.logger._outbox import Account, Outbox, change_account, read_account
 from connectordb.logger._spool import Spool
+from connectordb.logger._uploader import FAILURES_BEFORE_DIVIDING
 
 MakeLogger = Callable[..., Logger]
 
@@ -116,6 +118,23 @@ def test_only_a_well_formed_report_is_an_acknowledgement(
     server.override = lambda request: None
     logger.sync()
     assert server["x"].values == [1, 2]
+
+
+def test_a_server_with_a_full_disk_gets_the_same_batch_when_it_has_room(
+    make_logger: MakeLogger, server: UploadServer
+) -> None:
+    """Nothing is wrong with the batch, so it is neither divided nor rejected, however often it is refused."""
+    logger = make_logger(syncraise=True)
+    logger.insert_many({"x": [{"d": i} for i in range(10)]})
+    server.override = only_uploads(wire_error(507, "storage_full", "the disk is full; nothing of it was stored"))
+    for _ in range(FAILURES_BEFORE_DIVIDING + 3):
+        with pytest.raises(StorageFull, match="the disk is full"):
+            logger.sync()
+    assert len(logger) == 10
+    server.override = lambda request: None
+    logger.sync()
+    assert server["x"].values == list(range(10))
+    assert all(request == server.uploads[0] for request in server.uploads)
 
 
 def test_a_captive_portal_that_answers_everything_is_no_server(make_logger: MakeLogger, server: UploadServer) -> None:

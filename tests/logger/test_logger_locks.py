@@ -78,8 +78,8 @@ def test_an_exception_from_a_signal_leaves_no_transaction_open(path: Path) -> No
             logger.add_stream("s")
             stored = interrupted = 0
             for n in range(400):
-                signal.setitimer(signal.ITIMER_REAL, 0.0001 + 0.000005 * (n % 100))
                 try:
+                    signal.setitimer(signal.ITIMER_REAL, 0.0001 + 0.000005 * (n % 100))
                     logger.data = {"n": n}
                     logger.insert_many({"s": [{"t": 1, "d": n}]})
                 except Interrupt:

@@ -12,8 +12,8 @@ import pytest
 
 from connectordb.errors import NotFound, RequestError
 from connectordb.pipescript import Batch, Settings, compile_script, queries
-from connectordb.pipescript.dataset import batched, points_of
 from connectordb.pipescript.interpolate import find_interpolator
+from connectordb.pipescript.merging import batched, points_of
 from connectordb.pipescript.queries import StreamQuery
 from connectordb.pipescript.values import Failure
 

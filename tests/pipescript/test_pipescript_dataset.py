@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import tracemalloc
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -25,6 +26,7 @@ from connectordb.pipescript import (
     times,
 )
 from connectordb.pipescript.dataset import check_times
+from connectordb.pipescript.merging import merge_batches
 from connectordb.pipescript.queries import StreamQuery
 
 streams = st.lists(st.tuples(st.integers(0, 20).map(float), st.integers(0, 99)), max_size=12).map(
@@ -36,6 +38,43 @@ streams = st.lists(st.tuples(st.integers(0, 20).map(float), st.integers(0, 99)),
 def test_merge_is_a_stable_sort(parts):
     everything = [point for part in parts for point in part]
     assert list(merge(parts)) == sorted(everything, key=lambda p: p[0])
+
+
+disordered = st.lists(
+    st.tuples(st.integers(0, 9).map(float), st.one_of(st.integers(0, 99), st.sampled_from(["a", 1.5]))), max_size=12
+)
+
+
+@given(st.lists(st.one_of(streams, streams, disordered), max_size=5), st.integers(0, 2**32))
+def test_merged_batches_are_the_merged_datapoints(parts, seed):
+    rng = random.Random(seed)
+
+    def cut(points: list[tuple[float, Any]]) -> list[Batch]:
+        batches = []
+        while points:
+            n = rng.randint(0, 5)
+            some, points = points[:n], points[n:]
+            batch = Batch([t for t, _ in some], [d for _, d in some])
+            if some and batch.column is not None and rng.random() < 0.7:
+                batch = Batch.of(batch.times, batch.column)
+            batches.append(batch)
+        return batches
+
+    found = list(points_of(merge_batches([cut(part) for part in parts])))
+    expected = list(merge(parts))
+    assert found == expected
+    assert [type(d) for _, d in found] == [type(d) for _, d in expected]
+
+
+def test_a_merge_gives_what_came_before_an_error():
+    def failing():
+        yield Batch([1.0, 3.0], [1, 3])
+        raise ScriptError("no more")
+
+    merged = points_of(merge_batches([failing(), [Batch([2.0, 3.0, 4.0], [20, 30, 40])]]))
+    assert list(itertools.islice(merged, 3)) == [(1.0, 1), (2.0, 20), (3.0, 3)]
+    with pytest.raises(ScriptError):
+        next(merged)
 
 
 def expected(name: str, stream: list[tuple[float, Any]], ats: list[float]) -> list[Any]:

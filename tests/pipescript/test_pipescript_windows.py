@@ -126,7 +126,8 @@ def test_windows_begin_when_the_clock_says_so(odd, length, offsets, cuts):
     name, day = odd
     middle = int(at(day))
     times = sorted(float(middle + offset) for offset in offsets)
-    begins = watched(length, name, middle - 20 * DAY, middle + 3 * DAY, 15 * 60)
+    begins = watched(length, name, middle - 20 * DAY, middle - 2 * DAY, 15 * 60)
+    begins += watched(length, name, middle - 2 * DAY - HOUR, middle + 3 * DAY, 60)  # some clocks change at 00:01
     expected = [
         (float(b), len(list(ts))) for b, ts in itertools.groupby(times, lambda t: max(b for b in begins if b <= t))
     ]
@@ -268,12 +269,13 @@ def test_times_far_apart(zone):
     ("window", "reason"),
     [
         ("1x", "is no window"),
+        ("99999999999s", "is too long"),
         ("", "is no window"),
         ("0d", "is no window"),
         ("1.5h", "is no window"),
         ("1 h", "is no window"),
         ("-1h", "is no window"),
-        ("123456s", "is no window"),
+        ("123456s", "is too long"),
         ("7h", "cut"),
         ("48h", "cut"),
         ("7m", "cut"),

@@ -219,7 +219,7 @@ def test_preflight(client: Any) -> None:
     assert allowed == {"GET", "POST", "PUT", "PATCH", "DELETE"}
     headers = answer.headers["access-control-allow-headers"].lower().split(", ")
     assert set(headers) == {"content-type", "authorization", "idempotency-key", "last-event-id"}
-    assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
+    assert set(answer.headers["allow"].split(", ")) == {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
     assert client("OPTIONS", "/nosuch", auth=None).status == 404
 
 

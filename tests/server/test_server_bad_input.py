@@ -14,6 +14,7 @@ import pytest
 
 S = "/crud/test/user/num"
 DATA = S + "/data"
+POINT = S + "/datapoint?i=0"
 NEW = "/crud/test/user/new"
 ONE = '{"t":1,"d":1}'
 
@@ -72,6 +73,11 @@ CASES = [
     Case("update with an array", 400, "PUT", S, "[]", "object"),
     Case("update of a user with text", 400, "PUT", "/crud/test", "x", "not valid JSON"),
     Case("update of a device with text", 400, "PUT", "/crud/test/user", "x", "not valid JSON"),
+    Case("deep value of a datapoint", 400, "PUT", POINT, '{"d":' + "[" * 100_000 + "]" * 100_000 + "}", "deeply"),
+    Case("value of a datapoint is NaN", 400, "PUT", POINT, '{"d":NaN}', "not valid JSON"),
+    Case("value of a datapoint is no UTF-8", 400, "PUT", POINT, b'{"d":"\xff"}', "UTF-8"),
+    Case("no value of a datapoint", 400, "PUT", POINT, "{}", "`d`"),
+    Case("several datapoints to change", 400, "PUT", POINT, f"[{ONE}]", "object"),
     # What is understood and refused
     Case("update of an unknown field", 403, "PUT", S, '{"bogus":1}', "bogus"),
     Case("update with a wrong type", 403, "PUT", S, '{"downlink":"yes"}', "downlink"),
@@ -137,7 +143,8 @@ CASES = [
     Case("insert into what is not there", 403, "POST", "/crud/test/user/nosuch/data", f"[{ONE}]"),
     # Methods
     Case("PATCH of a stream", 405, "PATCH", S, "{}"),
-    Case("DELETE of data", 405, "DELETE", DATA),
+    Case("DELETE of data without a range", 400, "DELETE", DATA, None, "i1=0"),
+    Case("DELETE of the history", 405, "DELETE", f"{S}/history"),
     Case("POST to the root", 405, "POST", "", "{}"),
     Case("TRACE", 405, "TRACE", S),
     Case("PROPFIND", 405, "PROPFIND", S),

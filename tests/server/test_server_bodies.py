@@ -15,6 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 
 from connectordb.formats import FORMATS
 
@@ -84,7 +85,7 @@ def test_any_other_content_type_is_json(data: Any, content_type: str) -> None:
     assert data() == POINTS
 
 
-@pytest.mark.parametrize("coding", ["", "identity", "utf-8"])
+@pytest.mark.parametrize("coding", ["", "identity", "utf-8", "Identity, UTF-8", ","])
 def test_what_is_no_coding_means_nothing(data: Any, coding: str) -> None:
     assert data(as_json(), Content_Encoding=coding).text == "ok"
     assert data() == POINTS
@@ -166,6 +167,10 @@ def test_what_is_not_taken(data: Any) -> None:
         (sink.getvalue(), FORMATS["parquet"].media_type, {}),
         ("t,d\n", "text/csv; charset=latin-1", {}),
         (as_json(), "", {"Content_Encoding": "br"}),
+        (as_json(), "", {"Content_Encoding": "deflate"}),
+        (as_json(), "", {"Content_Encoding": "foo"}),
+        (gzip.compress(gzip.compress(as_json())), "", {"Content_Encoding": "gzip, gzip"}),
+        (gzip.compress(as_json()), "", {"Content_Encoding": "identity, foo, gzip"}),
     ):
         answer = data(body, content_type, **headers)
         assert (answer.status, answer.json()["error"]) == (415, "invalid")
@@ -218,8 +223,15 @@ def test_inserts_are_bounded(make_live: Any) -> None:
     wide = b"t," + b"x" * 90_000 + b",y\n" + b"1,2,3\n" * 900
     status, msg = send(wide, CSV)
     assert (status, "as JSON" in msg) == (413, True)
-    status, msg = send(gzip.compress(b" " * 10**8 + b"[]"), "application/json", Content_Encoding="gzip")
-    assert (status, "without its compression" in msg) == (413, True)
+    blank = b" " * 10**8 + b"[]"
+    for coding, body in (
+        ("gzip", gzip.compress(blank)),
+        ("zstd", zstandard.compress(blank)),
+        ("gzip", gzip.compress(blank[:50_000]) * 3),
+        ("zstd", zstandard.compress(blank[:50_000]) * 3),
+    ):
+        status, msg = send(body, "application/json", Content_Encoding=coding)
+        assert (status, "without its compression" in msg) == (413, True)
     assert send(b"x" * 100_001, CSV)[0] == 413
 
 
@@ -227,29 +239,86 @@ def test_inserts_are_bounded(make_live: Any) -> None:
 
 
 @pytest.mark.parametrize("content_type", ["", NDJSON, CSV, ARROW])
-def test_compressed_bodies(data: Any, content_type: str) -> None:
+@pytest.mark.parametrize(("coding", "compress"), [("GZIP", gzip.compress), ("zstd", zstandard.compress)])
+def test_compressed_bodies(data: Any, content_type: str, coding: str, compress: Any) -> None:
     body = {
         "": b'[{"t":1500000000,"d":0},{"t":1500000001,"d":1.0}]',
         NDJSON: b'{"t":1500000000,"d":0}\n{"t":1500000001,"d":1.0}',
         CSV: b"t,d\n1500000000,0\n1500000001,1.0",
         ARROW: stream(numbers(2)),
     }[content_type]
-    assert data(gzip.compress(body), content_type, Content_Encoding="GZIP").text == "ok"
+    assert data(compress(body), content_type, Content_Encoding=coding).text == "ok"
     assert data() == [(1500000000.0, 0), (1500000001.0, 1)]
 
 
+@pytest.mark.parametrize(("coding", "compress"), [("gzip", gzip.compress), ("zstd", zstandard.compress)])
+def test_a_compressed_body_may_have_several_parts(data: Any, coding: str, compress: Any) -> None:
+    text = as_json()
+    parts = [compress(text[:10]), compress(b""), compress(text[10:])]
+    if coding == "zstd":
+        parts.insert(1, b"\x50\x2a\x4d\x18\x03\x00\x00\x00any")  # a frame that is to be skipped
+    assert data(b"".join(parts), Content_Encoding=coding).text == "ok"
+    assert data() == POINTS
+
+
+def wide() -> bytes:
+    """What takes 16 MiB of memory to decompress."""
+    settings = zstandard.ZstdCompressionParameters(window_log=24)
+    packer = zstandard.ZstdCompressor(compression_params=settings).compressobj()
+    return packer.compress(as_json()) + packer.flush()
+
+
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("coding", "body", "told"),
     [
-        (as_json(), "not gzip"),
-        (zlib.compress(as_json()), "not gzip"),
-        (gzip.compress(as_json())[:-9], "end is missing"),
-        (gzip.compress(as_json()) * 2, "more behind it"),
-        (gzip.compress(b"nothing"), "JSON"),
-        (b"", "end is missing"),
+        ("gzip", as_json(), "not gzip"),
+        ("gzip", zlib.compress(as_json()), "not gzip"),
+        ("gzip", gzip.compress(as_json())[:-9], "end is missing"),
+        ("gzip", gzip.compress(as_json()) * 2, "JSON"),
+        ("gzip", gzip.compress(as_json()) + b"more", "not gzip"),
+        ("gzip", gzip.compress(b"nothing"), "JSON"),
+        ("gzip", gzip.compress(b"") * 1001, "more than 1000 parts"),
+        ("gzip", b"", "end is missing"),
+        ("zstd", as_json(), "not zstd"),
+        ("zstd", gzip.compress(as_json()), "not zstd"),
+        ("zstd", zstandard.compress(as_json())[:-1], "end is missing"),
+        ("zstd", zstandard.compress(as_json()) + b"more", "not zstd"),
+        ("zstd", zstandard.compress(b"nothing"), "JSON"),
+        ("zstd", zstandard.compress(b"") * 1001, "more than 1000 parts"),
+        ("zstd", wide(), "without --long and --ultra"),
+        ("zstd", b"", "end is missing"),
     ],
 )
-def test_what_is_wrong_with_compressed_bodies(data: Any, body: bytes, told: str) -> None:
-    answer = data(body, Content_Encoding="gzip")
+def test_what_is_wrong_with_compressed_bodies(data: Any, coding: str, body: bytes, told: str) -> None:
+    answer = data(body, Content_Encoding=coding)
     assert answer.status == 400
     assert told in answer.json()["msg"]
+
+
+@pytest.mark.parametrize("coding", ["gzip, identity", "identity,x-gzip"])
+def test_one_coding_among_names_that_are_none(data: Any, coding: str) -> None:
+    assert data(gzip.compress(as_json()), Content_Encoding=coding).text == "ok"
+    assert data() == POINTS
+
+
+def test_only_datapoints_may_be_compressed(client: Any) -> None:
+    path = f"/crud/test/user/b{next(_numbers)}"
+    for body, headers, status in (
+        (gzip.compress(b"{}"), {"Content-Encoding": "gzip"}, 415),
+        (b"{}", {"Content-Encoding": "foo"}, 415),
+        (b"{}", {"Content-Encoding": "identity"}, 200),
+    ):
+        assert client("POST", path, body, headers=headers).status == status
+    client("POST", f"{path}/data", [{"t": 1, "d": 1}])
+    body = json.dumps({"d": 2}).encode()
+    answer = client("PUT", f"{path}/datapoint?i=0", gzip.compress(body), headers={"Content-Encoding": "gzip"})
+    assert (answer.status, "send this body as it is" in answer.json()["msg"]) == (415, True)
+
+
+def test_a_byte_order_mark_is_skipped(client: Any, data: Any) -> None:
+    assert data(b"\xef\xbb\xbf" + as_json()).text == "ok"
+    assert data() == POINTS
+    path = f"/crud/test/user/b{next(_numbers)}"
+    assert client("POST", path, b"\xef\xbb\xbf{}").status == 200
+    client("POST", f"{path}/data", [{"t": 1, "d": 1}])
+    assert client("PUT", f"{path}/datapoint?i=0", b"\xef\xbb\xbf" + b'{"d": 2}').json()["n"] == 1

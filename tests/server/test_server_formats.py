@@ -290,10 +290,10 @@ def test_the_temporary_file_has_a_bound(make_live: Callable[..., Any]) -> None:
 
 
 def test_a_full_disk_is_told(client: Any, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: Any) -> None:
+    def full(self: Any, times: Any, arrays: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(_table.Table, "_put_aside", full)
+    monkeypatch.setattr(_table.Table, "_write", full)
     answer = client("GET", f"/crud/{device}/long/data?i1=0&format=parquet")
     assert answer.status == 503
     assert "No space left on device" in answer.json()["msg"]

@@ -71,8 +71,9 @@ def test_full_disk_is_told_to_whoever_asks_and_to_the_balancer(
     with monkeypatch.context() as patched:
         refuse_writes(patched, full)
         answer = client("POST", data, [{"d": 1}])
-        assert (answer.status, answer.json()["error"]) == (503, "unavailable")
-        assert "the disk is full" in answer.text and "secret" not in answer.text
+        assert (answer.status, answer.json()["error"]) == (507, "storage_full")
+        assert answer.json()["msg"] == "the disk is full; nothing of it was stored"
+        assert client("GET", data + "?i1=0").json() == []  # reading goes on
         answer = client("POST", data, [{"d": 1}], auth=("", live.folder.admin_key))
         assert str(full) in answer.json()["msg"]
     assert "/secret/db" in capfd.readouterr().err
@@ -81,6 +82,19 @@ def test_full_disk_is_told_to_whoever_asks_and_to_the_balancer(
     assert client("GET", "//healthz", auth=None).status == 200
     assert client("POST", data, [{"d": 1}]).status == 200
     assert client("GET", "//readyz", auth=None).status == 200
+
+
+def test_damage_is_told_without_its_place_on_the_disk(
+    make_live: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    live = make_live()
+    client = live.client()
+    client("POST", "/crud/test/user/s", {})
+    refuse_writes(monkeypatch, translate(apsw.CorruptError("odd"), Path("/secret/db")))
+    answer = client("POST", "/crud/test/user/s/data", [{"d": 1}])
+    assert (answer.status, answer.json()["msg"]) == (500, "the database is damaged")
+    answer = client("POST", "/crud/test/user/s/data", [{"d": 1}], auth=("", live.folder.admin_key))
+    assert answer.status == 500 and "/secret/db" in answer.text
 
 
 def test_failed_write_does_not_count_for_ever(

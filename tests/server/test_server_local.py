@@ -327,7 +327,7 @@ def test_nothing_is_left_running_after_a_read_that_fails_or_is_left(
     page = View.page
 
     def failing(self: View, i: int, stop: int) -> Any:
-        if i > 30_000:
+        if i >= 20_000:
             raise StoreError("broken")
         return page(self, i, stop)
 

@@ -36,6 +36,7 @@ def test_every_call_is_described_or_unsupported(described: dict[str, Any], clien
             assert operation["summary"]
             assert set(operation["tags"]) < {tag["name"] for tag in described["tags"]}
             assert {"400", "503"} <= set(operation["responses"])
+            assert ("507" in operation["responses"]) == (route.method != "GET" and route.tag != "Queries")
         else:
             assert client(route.method, "/" + route.path).status == (426 if "websocket" in route.path else 501)
 
@@ -68,6 +69,21 @@ def test_examples_of_bodies_fit_their_schemas(described: dict[str, Any]) -> None
                 content = operation["requestBody"]["content"]["application/json"]
                 schema = {**content["schema"], "components": described["components"]}
                 jsonschema_rs.validate(schema, content["example"])
+
+
+def test_what_corrections_are_like_is_told(described: dict[str, Any]) -> None:
+    schemas = described["components"]["schemas"]
+    keep = schemas["StreamCreate"]["properties"]["keep"]
+    assert keep["anyOf"] == [{"const": 0}, {"minimum": 60, "maximum": 1e11}]
+    paths = {path.rpartition("}/")[2]: operations for path, operations in described["paths"].items()}
+    deleting = {p["name"]: p["description"] for p in paths["data"]["delete"]["parameters"]}
+    assert all(deleting[name].endswith("Left out: to the end; 0: a 400.") for name in ("i2", "t2"))
+    examples = {
+        parameter["name"]: parameter["schema"].get("examples")
+        for what, method in (("datapoint", "put"), ("undo", "post"), ("changes", "get"))
+        for parameter in paths[what][method]["parameters"]
+    }
+    assert all(examples[name] for name in ("i", "correction", "since"))
 
 
 def test_operations_have_names_of_their_own(described: dict[str, Any]) -> None:

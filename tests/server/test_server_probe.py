@@ -21,6 +21,7 @@ REDIRECT = "PROTOCOL 4: trailing slashes need no redirect; the answer is the one
 PROPER_JSON = "PROTOCOL 4: a metadata PUT without valid JSON is 400"
 UNKNOWN_FIELD = "PROTOCOL 4: an unknown field in POST is 400"
 METHOD = "PROTOCOL 4: a wrong method is 405 with Allow"
+DELETING = "Datapoints can be deleted; without a range that is refused with 400, not with 403"
 BAD_NAME = "PROTOCOL 3: 400 for what is named badly"
 BOTH_KINDS = "PROTOCOL 5: both kinds of bounds at once: 400"
 SCRIPT = "A script that cannot be read, or that fails on a datapoint, is 400, not 403 or 500"
@@ -63,7 +64,7 @@ STATUSES: dict[int, tuple[int, str]] = {
     194: (400, UNKNOWN_FIELD),
     195: (400, UNKNOWN_FIELD + "; `T` is not `t`"),
     211: (200, REDIRECT),
-    212: (405, METHOD),
+    212: (400, DELETING),
     213: (413, "PROTOCOL 3: 413 for over the size limit"),
     221: (400, WITHOUT_LOSS),
     223: (400, WITHOUT_LOSS),

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from store_model import Clock, MemoryStore, make_streams
 
-from connectordb.store import _data, _layer, _merge
+from connectordb.store import _corrections, _data, _layer, _merge, _replay, _seal, _since
 from connectordb.store.base import Store
 from connectordb.store.sqlite import SQLiteStore
 
@@ -26,11 +26,18 @@ def clock() -> Clock:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make pages and rows so small that a few datapoints fill several."""
-    monkeypatch.setattr(_data, "PAGE_POINTS", 4)
-    monkeypatch.setattr(_data, "PAGE_BYTES_MAX", 150)
+    for module in (_data, _since):
+        monkeypatch.setattr(module, "PAGE_POINTS", 4)
+        monkeypatch.setattr(module, "PAGE_BYTES_MAX", 150)
+    monkeypatch.setattr(_replay, "PAGE_POINTS", 4)
+    monkeypatch.setattr(_corrections, "BLOCK_POINTS", 6)
     monkeypatch.setattr(_layer, "ROW_POINTS_MAX", 5)
     monkeypatch.setattr(_layer, "_ROWS_MAX", 2)
-    monkeypatch.setattr(_merge, "_RUN_POINTS_MAX", 3)
+    monkeypatch.setattr(_merge, "_TEXT_POINTS", 3)
+    monkeypatch.setattr(_merge, "_OWN_POINTS", 3)
+    monkeypatch.setattr(_merge, "BLOCK_POINTS", 6)
+    monkeypatch.setattr(_seal, "BLOCK_POINTS", 6)
+    monkeypatch.setattr(_seal, "_FULL_POINTS", 4)
 
 
 @pytest.fixture(params=["memory", "sqlite", "sqlite-small"])

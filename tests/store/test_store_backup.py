@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import signal
 import stat
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import apsw
 import pytest
+from store_load import Load, read_all, tighten
 from store_model import block, insert, make_streams, values
 
 from connectordb.errors import FolderError, StoreBusy, StoreError
@@ -21,6 +23,7 @@ from connectordb.store.base import Substream
 from connectordb.store.check import check
 from connectordb.store.compact import compact
 from connectordb.store.sqlite import SQLiteStore
+from connectordb.store.usage import usage
 
 MAIN = Substream.MAIN
 TEXT = "x" * 1_000
@@ -61,6 +64,27 @@ def test_a_copy_is_what_the_database_was_when_it_began(tmp_path: Path, monkeypat
         assert values(copy, stream)[-1] == (1e6, "last")
 
 
+def test_a_copy_made_while_all_changes_is_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sealing, merging, deleting: each copy is one of the states that there were."""
+    tighten(monkeypatch.setattr)
+    monkeypatch.setattr(backup_module, "_STEP_PAGES", 8)
+    path = tmp_path / "s.db"
+    with SQLiteStore(path, seal_after_s=None) as store:
+        load = Load(store, make_streams(store, 3), random.Random(3))
+        changed = 0
+        for k in range(10):
+            for _ in range(10):
+                load.work()
+            expected = load.states[-1]
+            target = tmp_path / f"copy-{k}.db"
+            back_up(path, target, progress=lambda done, total: load.work())
+            changed += load.states[-1] != expected
+            assert list(check(target)) == []
+            with SQLiteStore(target, seal_after_s=None) as copy:
+                assert read_all(copy, load.states[-1] | expected) == expected
+        assert changed > 5
+
+
 def test_a_copy_can_be_read_where_nothing_can_be_written(tmp_path: Path) -> None:
     filled(tmp_path / "s.db", 100)
     medium = tmp_path / "medium"
@@ -77,7 +101,7 @@ def test_the_log_shrinks_again_after_it_had_to_grow(tmp_path: Path) -> None:
         [stream] = make_streams(store, 1)
         with closing(apsw.Connection(str(path))) as reader:
             reader.execute("BEGIN")
-            reader.execute("SELECT count(*) FROM tail").fetchall()
+            reader.execute("SELECT count(*) FROM runs").fetchall()
             for i in range(90):
                 insert(store, stream, block((float(i), "x" * (1 << 20))))
             assert (tmp_path / "s.db-wal").stat().st_size > 80 << 20
@@ -130,6 +154,34 @@ def test_compact_gives_back_what_deleted_data_has_left(tmp_path: Path) -> None:
     with SQLiteStore(path) as store:
         assert values(store, kept) == before
         assert make_streams_again(store) > gone  # ids are not used again
+
+
+def test_compact_seals_what_is_text(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    with SQLiteStore(path, seal_after_s=None) as store:
+        [stream] = make_streams(store, 1)
+        for i in range(0, 20_000, 100):
+            insert(store, stream, block(*((float(k), k / 4) for k in range(i, i + 100))))
+        before = values(store, stream)
+    was, now = compact(path)
+    assert now < was // 4
+    [found] = usage(path, ("alice", "phone", "s0"))
+    assert found.sealed == found.points == 20_000
+    assert found.bytes < 3 * found.points
+    with SQLiteStore(path) as store:
+        assert values(store, stream) == before
+    assert list(check(path)) == []
+
+
+def test_an_old_database_is_compacted_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.execute(Path(__file__).with_name("data").joinpath("6f858cc.sql").read_text("utf-8"))
+    compact(path)
+    assert [file.name for file in tmp_path.iterdir()] == ["s.db"]
+    with closing(apsw.Connection(str(path))) as connection:
+        assert connection.pragma("user_version") == 2
+    assert list(check(path)) == []
 
 
 def make_streams_again(store: SQLiteStore) -> int:

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import random
 import re
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import apsw
 import msgspec
 import pytest
-from store_model import appending, block, create_device, create_user, insert
+from store_load import Load, tighten
+from store_model import appending, block, create_device, create_user, insert, make_streams
 
 from connectordb.datapoint import Datapoint
 from connectordb.errors import FolderError, StoreError
-from connectordb.store import _check_points
-from connectordb.store.base import Downlink, DownlinkState, Mode, Store, Stream, Substream, Upload
+from connectordb.store import _check_ledger, _check_points
+from connectordb.store._key import place_of
+from connectordb.store._runs import put_sealed, sealed_of
+from connectordb.store.base import (
+    Correction,
+    Downlink,
+    DownlinkState,
+    Mode,
+    Store,
+    Stream,
+    Substream,
+    Transaction,
+    Upload,
+)
 from connectordb.store.check import check
 from connectordb.store.sqlite import SQLiteStore
 from connectordb.store.usage import Usage, usage
@@ -73,7 +88,7 @@ def found(path: Path) -> list[str]:
 
 def test_nothing_is_found_where_nothing_is_wrong(path: Path) -> None:
     with closing(apsw.Connection(str(path))) as connection:  # as the cases below rely on it
-        rows = connection.execute("SELECT place - (2 << 38), n FROM tail WHERE place >= 2 << 38 LIMIT 4").fetchall()
+        rows = connection.execute("SELECT place - (2 << 38), n FROM runs WHERE place >= 2 << 38 LIMIT 4").fetchall()
         assert rows[0] == (0, 2)
         assert rows[1] == (2, 1)
     assert found(path) == []
@@ -81,39 +96,39 @@ def test_nothing_is_found_where_nothing_is_wrong(path: Path) -> None:
 
 STEPS = 2 << 38
 DAMAGES = {
-    "a gap": (f"DELETE FROM tail WHERE place = {STEPS} + 2", "alice/phone/steps [2:3]: missing"),
+    "a gap": (f"DELETE FROM runs WHERE place = {STEPS} + 2", "alice/phone/steps [2:3]: missing"),
     "the end is missing": (
-        f"DELETE FROM tail WHERE place = {STEPS} + 7",
+        f"DELETE FROM runs WHERE place = {STEPS} + 7",
         "alice/phone/steps [7:9]: missing",
     ),
     "an overlap": (
-        f"UPDATE tail SET n = 3, points = CAST(points || ',{{\"t\":2.5}}' AS BLOB), t2 = 2.5 WHERE place = {STEPS}",
+        f"UPDATE runs SET n = 3, points = CAST(points || ',{{\"t\":2.5}}' AS BLOB), t2 = 2.5 WHERE place = {STEPS}",
         "alice/phone/steps [2:3]: stored twice",
     ),
     "broken text": (
-        f"UPDATE tail SET points = CAST('{{\"t\":3' AS BLOB) WHERE place = {STEPS} + 2",
+        f"UPDATE runs SET points = CAST('{{\"t\":3' AS BLOB) WHERE place = {STEPS} + 2",
         "alice/phone/steps [2:3]: the text is damaged",
     ),
     "text that is no UTF-8": (
-        f"UPDATE tail SET points = CAST(replace(points, 'two', x'ff') AS BLOB) WHERE place = {STEPS}",
+        f"UPDATE runs SET points = CAST(replace(points, 'two', x'ff') AS BLOB) WHERE place = {STEPS}",
         "alice/phone/steps [0:2]: the text is damaged",
     ),
     "too many in a row": (
-        f"UPDATE tail SET points = CAST(points || ',{{\"t\":3}}' AS BLOB) WHERE place = {STEPS} + 2",
+        f"UPDATE runs SET points = CAST(points || ',{{\"t\":3}}' AS BLOB) WHERE place = {STEPS} + 2",
         "alice/phone/steps [2:3]: 2 datapoints instead of 1",
     ),
     "a wrong t1": (
-        f"UPDATE tail SET t1 = 0.5 WHERE place = {STEPS}",
+        f"UPDATE runs SET t1 = 0.5 WHERE place = {STEPS}",
         "alice/phone/steps [0:2]: t goes from 1.0 to 2.0",
     ),
-    "a wrong t2": (f"UPDATE tail SET t2 = 2.5 WHERE place = {STEPS}", "and should go from 1.0 to 2.5"),
-    "an empty run": (f"UPDATE tail SET n = 0 WHERE place = {STEPS} + 2", "a run of 0 datapoints"),
+    "a wrong t2": (f"UPDATE runs SET t2 = 2.5 WHERE place = {STEPS}", "and should go from 1.0 to 2.5"),
+    "an empty run": (f"UPDATE runs SET n = 0 WHERE place = {STEPS} + 2", "a run of 0 datapoints"),
     "rows out of order": (
-        f"UPDATE tail SET t1 = 1.5, t2 = 1.5, points = CAST('{{\"t\":1.5}}' AS BLOB) WHERE place = {STEPS} + 2",
+        f"UPDATE runs SET t1 = 1.5, t2 = 1.5, points = CAST('{{\"t\":1.5}}' AS BLOB) WHERE place = {STEPS} + 2",
         "alice/phone/steps [2:3]: begins with t = 1.5, and the one before has t = 2.0",
     ),
     "a row out of order": (
-        f'UPDATE tail SET n = 2, points = CAST(\'{{"t":2}},{{"t":1}}\' AS BLOB), t1 = 2, t2 = 1 WHERE place = {STEPS}',
+        f'UPDATE runs SET n = 2, points = CAST(\'{{"t":2}},{{"t":1}}\' AS BLOB), t1 = 2, t2 = 1 WHERE place = {STEPS}',
         "t = 1.0 comes after t = 2.0",
     ),
     "a head with too many": (
@@ -130,11 +145,11 @@ DAMAGES = {
     ),
     "wrong arrivals": (
         "UPDATE heads SET arrivals = 11 WHERE substream = 2",
-        "alice/phone/steps: 11 datapoints have arrived, and 9 are stored",
+        "alice/phone/steps: the state is 11, with 9 datapoints; by what is noted there should be 11",
     ),
     "wrong merges": (
         "UPDATE heads SET merges = 0 WHERE substream = 2",
-        "alice/phone/steps: late datapoints came 0 times",
+        "alice/phone/steps: stored datapoints have changed 0 times, and 1 notes tell of that",
     ),
     "a change that refers to nothing": (
         "UPDATE changes SET runs = CAST('[90,1]' AS BLOB)",
@@ -151,7 +166,7 @@ DAMAGES = {
     ),
     "rows of a deleted stream": (
         "DELETE FROM heads WHERE substream IN (4, 5); DELETE FROM streams WHERE id = 2",
-        "table tail: has rows of a stream that is not there (id 2, downlink)",
+        "table runs: has rows of a stream that is not there (id 2, downlink)",
     ),
     "a downlink of a deleted stream": (
         "UPDATE downlinks SET stream = 77",
@@ -163,7 +178,10 @@ DAMAGES = {
     ),
     "a head of a deleted stream": ("DELETE FROM streams WHERE id = 2", "table heads: has a row of a stream"),
     "changes of a deleted stream": ("UPDATE changes SET place = 99 << 38", "table changes: has rows of a stream"),
-    "rows that a merge has left": ("INSERT INTO tail VALUES (-5, 1, 1, 1, x'')", "table tail: has rows of a stream"),
+    "rows that a merge has left": (
+        "INSERT INTO runs (place, n, t1, t2, points) VALUES (-5, 1, 1, 1, x'')",
+        "table runs: has rows of a stream",
+    ),
     "a receipt without a number": ("UPDATE receipts SET last = 0", "alice/phone/steps: the receipt of source 'u'"),
     "a downlink in no state": ("UPDATE downlinks SET state = 44", "alice/phone/lamp/downlink: the request with id 1"),
     "a downlink that is not found": ("UPDATE downlinks SET digest = 1", "it is not found by its value"),
@@ -194,8 +212,194 @@ def test_damage_is_found_and_named(path: Path, damage: str) -> None:
     assert any(expected in one for one in told), told
 
 
+@pytest.fixture
+def sealed(tmp_path: Path) -> Path:
+    """`fill`, with ``alice/phone/steps`` in two blocks, ``[0, 9)`` and numbers at ``[9, 59)``, and text behind them."""
+    path = tmp_path / "sealed.db"
+    with SQLiteStore(path, seal_after_s=None) as store:
+        steps, _ = fill(store)
+        assert store.seal(steps, MAIN) == 9
+    with closing(apsw.Connection(str(path))) as connection:  # so that they are not joined
+        put_sealed(connection, place_of(2, 9), sealed_of(block(*((10.0 + i, i % 7) for i in range(50)))))
+        connection.execute("UPDATE heads SET n = 59, arrivals = 59, t = 59, sealed = 59 WHERE substream = 2")
+    with SQLiteStore(path, seal_after_s=None) as store:
+        insert(store, steps, block((60.0, 60)))
+    return path
+
+
+def test_nothing_is_found_where_nothing_is_wrong_with_blocks(sealed: Path) -> None:
+    assert found(sealed) == []
+    [steps] = usage(sealed, ("alice", "phone", "steps"))
+    assert (steps.points, steps.sealed) == (60, 59)
+
+
+NUMBERS = f"place = {STEPS} + 9"
+NUMBERS_BLOCK = f"(SELECT block FROM runs WHERE {NUMBERS})"
+WRONG_STATS = "json_set(CAST(stats AS TEXT), '$[{}]', 2.5)"
+SEALED_DAMAGES = {
+    "a lost block": (f"DELETE FROM blocks WHERE id = {NUMBERS_BLOCK}", "steps [9:59]: its block is missing"),
+    "a block of nobody": (
+        "INSERT INTO blocks (id, data) VALUES (77, x'00')",
+        "table blocks: block 77 belongs to no run",
+    ),
+    "a block of two runs": (
+        f"UPDATE runs SET block = {NUMBERS_BLOCK} WHERE block IS NOT NULL",
+        "belongs to 2 runs",
+    ),
+    "a block of another run": (
+        f"UPDATE runs SET block = {NUMBERS_BLOCK} WHERE place = {STEPS}",
+        "steps [0:9]: a block of 50 datapoints instead of 9",
+    ),
+    "a block that is cut off": (
+        f"UPDATE blocks SET data = substr(data, 1, length(data) - 1) WHERE id = {NUMBERS_BLOCK}",
+        "steps [9:59]: a block is damaged",
+    ),
+    "an empty block": (f"UPDATE blocks SET data = x'' WHERE id = {NUMBERS_BLOCK}", "steps [9:59]: a block is damaged"),
+    "a block of a version that is not known": (
+        f"UPDATE blocks SET data = CAST(x'ff' || substr(data, 2) AS BLOB) WHERE id = {NUMBERS_BLOCK}",
+        "steps [9:59]: a block has version 255",
+    ),
+    "text and a block": (
+        f"UPDATE runs SET points = x'00' WHERE {NUMBERS}",
+        "steps [9:59]: it has both text and a block",
+    ),
+    "neither text nor a block": (f"UPDATE runs SET block = NULL WHERE {NUMBERS}", "and is described as a block"),
+    "a wrong number": (f"UPDATE runs SET n = 49 WHERE {NUMBERS}", "a block of 50 datapoints instead of 49"),
+    "a wrong first time": (f"UPDATE runs SET t1 = 9.5 WHERE {NUMBERS}", "t goes from 10.0 to 59.0, and should go from"),
+    "a wrong last time": (f"UPDATE runs SET t2 = 59.5 WHERE {NUMBERS}", "and should go from 10.0 to 59.5"),
+    "no size": (f"UPDATE runs SET size = NULL WHERE {NUMBERS}", "its text is said to be None bytes long"),
+    "a size too small": (f"UPDATE runs SET size = 9 WHERE {NUMBERS}", "its text is said to be 9 bytes long"),
+    "a size too large": (f"UPDATE runs SET size = 1e6 WHERE {NUMBERS}", "its text is said to be 1000000 bytes long"),
+    "statistics that cannot be read": (
+        f"UPDATE runs SET stats = x'00' WHERE {NUMBERS}",
+        "steps [9:59]: its statistics cannot be read",
+    ),
+    "statistics of other than numbers": (
+        f"UPDATE runs SET stats = (SELECT stats FROM runs WHERE {NUMBERS}) WHERE place = {STEPS}",
+        "steps [0:9]: it has statistics, and not all of its values are numbers",
+    ),
+    **{
+        f"wrong {name}": (
+            f"UPDATE runs SET stats = CAST({WRONG_STATS.format(position)} AS BLOB) WHERE {NUMBERS}",
+            "steps [9:59]: its statistics are wrong: ",
+        )
+        for position, name in enumerate(("low", "t_low", "high", "t_high", "total", "first", "last"))
+    },
+    "more sealed than there are": (
+        "UPDATE heads SET sealed = 61 WHERE substream = 2",
+        "steps: 61 datapoints should be in blocks, and there are 60",
+    ),
+    "text that should be sealed": (
+        "UPDATE heads SET sealed = 60 WHERE substream = 2",
+        "steps [59:60]: the first 60 datapoints should be in blocks, and these are not",
+    ),
+    "sealed to the midst of a block": (
+        "UPDATE heads SET sealed = 20 WHERE substream = 2",
+        "steps [9:59]: the first 20 datapoints should be in blocks, and these are not",
+    ),
+    "a negative number sealed": (
+        "UPDATE heads SET sealed = -1 WHERE substream = 2",
+        "steps: -1 datapoints should be in blocks",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", SEALED_DAMAGES)
+def test_damage_of_blocks_is_found_and_named(sealed: Path, damage: str) -> None:
+    sql, expected = SEALED_DAMAGES[damage]
+    run(sealed, sql)
+    told = found(sealed)
+    assert any(expected in one for one in told), told
+
+
+@pytest.fixture
+def corrected(tmp_path: Path) -> Path:
+    """`fill`, where of ``alice/phone/steps`` two were deleted (1), one updated (2), one deleted for good (3), and the
+    update undone (4); the rest is one block."""
+    path = tmp_path / "corrected.db"
+    with SQLiteStore(path, seal_after_s=None, clock=lambda: 5.0) as store:
+        steps, _ = fill(store)
+        works: list[Callable[[Transaction], Correction]] = [
+            lambda tx: tx.delete_points(steps, MAIN, 1, 3, by="alice/user", why="a test"),
+            lambda tx: tx.update_point(steps, MAIN, 1, b"44", by="alice/user"),
+            lambda tx: tx.delete_points(steps, MAIN, 6, 7, by="alice/user", keep=False),
+            lambda tx: tx.undo(steps, MAIN, 2, by="alice/user"),
+        ]
+        assert [store.submit(work).result().id for work in works] == [1, 2, 3, 4]
+        store.seal(steps, MAIN)
+    return path
+
+
+def test_nothing_is_found_where_nothing_is_wrong_with_corrections(corrected: Path) -> None:
+    assert found(corrected) == []
+
+
+LEDGER_DAMAGES = {
+    "an unknown kind": ("UPDATE corrections SET kind = 9 WHERE id = 1", "correction with id 1: there is no kind 9"),
+    "no datapoints": ("UPDATE corrections SET n = 0 WHERE id = 3", "correction with id 3: it is of 0 datapoints at 6"),
+    "a wrong time": ("UPDATE corrections SET t2 = 0 WHERE id = 3", "id 3: it is of 1 datapoints at 6, from t = 8.0 to"),
+    "an undo of nothing": ("UPDATE corrections SET undoes = NULL WHERE id = 4", "id 4: it takes back another one and"),
+    "an undo of another one": ("UPDATE corrections SET undoes = 1 WHERE id = 4", "id 4: it takes back that with id 1,"),
+    "an undo of what is not there": (
+        "UPDATE corrections SET undoes = 99 WHERE id = 4",
+        "id 4: it takes back that with",
+    ),
+    "an undo that is not known": ("UPDATE corrections SET undone = 1 WHERE id = 3", "id 3: it is taken back by that"),
+    "a kept one that is lost": (
+        "DELETE FROM removed WHERE correction = 1",
+        "id 1: of the 2 datapoints that were there",
+    ),
+    "a part of a kept one that is lost": (
+        "DELETE FROM removed WHERE correction = 1 AND i = 1",
+        "id 1: of the 2 datapoints that were there before, 1 are kept",
+    ),
+    "a kept one that should not be": (
+        "UPDATE corrections SET kept = 0 WHERE id = 1",
+        "id 1: what was there before should not be kept, and is",
+    ),
+    "a kept one of nothing": (
+        "UPDATE removed SET correction = 77 WHERE i = 2",
+        "table removed: what was there before the correction with id 77, at 2: there is no such correction",
+    ),
+    "a kept one that cannot be read": (
+        "UPDATE removed SET points = x'00' WHERE correction = 1",
+        "alice/phone/steps: what was there before the correction with id 1, at 1: the text is damaged",
+    ),
+    "a note that is lost": (
+        "DELETE FROM changes WHERE correction = 3",
+        "alice/phone/steps: the correction with id 3: what it did is not noted at 11",
+    ),
+    "a note of another kind": ("UPDATE changes SET kind = 2 WHERE correction = 3", "id 3: what it did is not noted"),
+    "a note of no kind": (
+        "UPDATE changes SET kind = 7 WHERE correction = 3",
+        "the note on a change of an unknown kind",
+    ),
+    "a note of nothing": ("UPDATE changes SET correction = 99 WHERE correction = 3", "id 3: what it did is not noted"),
+    "a note with too much": (
+        "UPDATE changes SET runs = CAST('[6,9]' AS BLOB) WHERE correction = 3",
+        "the note on deleted datapoints at 11 tells of datapoints that are not there: [6, 9]",
+    ),
+    "a state that is too large": (
+        "UPDATE heads SET arrivals = arrivals + 1 WHERE substream = 2",
+        "alice/phone/steps: the state is 14, with 6 datapoints; by what is noted there should be 7",
+    ),
+    "corrections of a deleted stream": (
+        "UPDATE corrections SET substream = 99 << 1",
+        "table corrections: has rows of a stream that is not there (id 99)",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", LEDGER_DAMAGES)
+def test_damage_of_the_ledger_is_found_and_named(corrected: Path, damage: str) -> None:
+    sql, expected = LEDGER_DAMAGES[damage]
+    run(corrected, sql)
+    told = found(corrected)
+    assert any(expected in one for one in told), told
+
+
 def test_damage_in_one_stream_is_told_of_that_one_only(path: Path) -> None:
-    run(path, f"UPDATE tail SET points = x'00' WHERE place = {STEPS} + 2")
+    run(path, f"UPDATE runs SET points = x'00' WHERE place = {STEPS} + 2")
     [one] = check(path)
     assert (one.where, one.i1, one.i2) == ("alice/phone/steps", 2, 3)
 
@@ -204,7 +408,7 @@ def test_damage_in_one_stream_is_told_of_that_one_only(path: Path) -> None:
 def large(tmp_path: Path) -> Path:
     """Has rows that reach over many pages, in three streams."""
     path = tmp_path / "large.db"
-    with SQLiteStore(path) as store:
+    with SQLiteStore(path, seal_after_s=None) as store:
         steps, lamp = fill(store)
         for i in range(200):
             insert(store, lamp if i % 2 else steps, block(*((10.0 + i, f"{i} {'x' * 100}") for _ in range(100))))
@@ -234,7 +438,7 @@ def test_flipped_bytes_in_the_text_cost_one_row_only(large: Path) -> None:
 def test_a_lost_overflow_page_costs_one_row_only(large: Path) -> None:
     overwrite(large, middle_of(large, b'"151 xxx') // 4096 * 4096, b"\xff\xff\xff\xff")  # where the row goes on
     told = list(check(large))
-    assert any(one.where.startswith("table tail") for one in told)
+    assert any(one.where.startswith("table runs") for one in told)
     [of_stream] = [one for one in told if one.where == "alice/phone/lamp"]
     assert (of_stream.i1, of_stream.i2) == (75 * 100, 76 * 100)
 
@@ -273,40 +477,53 @@ def test_databases_of_others_and_of_newer_versions_are_refused(path: Path, tmp_p
         list(check(tmp_path / "other.db"))
 
 
-def test_nothing_is_found_while_others_insert_merge_and_delete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_found_while_others_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inserts, merges, corrections, sealing, and streams that come and go."""
+    tighten(monkeypatch.setattr)
     monkeypatch.setattr(_check_points, "_STEP_BYTES", 500)  # many steps, between which all moves
+    monkeypatch.setattr(_check_ledger, "_STEP_BYTES", 500)
+    monkeypatch.setattr(_check_ledger, "_CORRECTIONS", 2)
     path = tmp_path / "s.db"
-    with SQLiteStore(path) as store:
-        steps, lamp = fill(store)
-        insert(store, steps, block(*((10.0 + i, i) for i in range(3_000))))
-        insert(store, lamp, block(*((10.0 + i, i) for i in range(3_000))))
+    with SQLiteStore(path, seal_after_s=None) as store:
+        load = Load(store, make_streams(store, 3), random.Random(1))
+        for _ in range(30):
+            load.work()
         ended = threading.Event()
 
         def disturb() -> None:
-            i = 0
             while not ended.is_set():
-                i += 1
-                insert(
-                    store, steps, block((10.5 + i * 37 % 2_900, "late"), (11.0 + i * 53 % 2_900, "late")), Mode.MERGE
-                )
-                insert(store, lamp, block((4_000.0 + i, i)))
+                load.work()
 
         thread = threading.Thread(target=disturb)
         thread.start()
         try:
             rounds = 0
-            while rounds < 5:
-                merges = store.head(steps, MAIN).merges
+            while rounds < 20:
+                works = len(load.states)
                 assert list(check(path)) == []
-                rounds += store.head(steps, MAIN).merges > merges
-            deleting = check(path)
-            store.submit(lambda tx: tx.delete_stream(99)).exception()
+                rounds += len(load.states) > works + 2
         finally:
             ended.set()
             thread.join()
-        store.submit(lambda tx: tx.delete_stream(lamp)).result()
-        assert list(deleting) == []
-        assert store.head(steps, MAIN).merges
+
+
+def test_a_long_run_of_equal_time_stamps_is_not_looked_at_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two steps others insert before them, each time."""
+    monkeypatch.setattr(_check_points, "_STEP_BYTES", 500)
+    path = tmp_path / "s.db"
+    with SQLiteStore(path, seal_after_s=None) as store:
+        [stream] = make_streams(store, 1)
+        for _ in range(20):
+            insert(store, stream, block(*((100.0, i) for i in range(50))))
+        insert(store, stream, block(*((100.0 + i, i) for i in range(50))))
+
+        def disturb(done: int, total: int) -> None:
+            insert(store, stream, block((1.0, "late")), Mode.MERGE)
+
+        assert list(check(path, progress=disturb)) == []
+    assert list(check(path)) == []
 
 
 def test_progress_reaches_the_end(large: Path) -> None:

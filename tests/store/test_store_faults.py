@@ -63,8 +63,8 @@ def test_a_power_cut_takes_acknowledged_appends_away_where_synchronous_is_normal
         insert(store, stream, block((1.0, 1)))
         vfs.cut_power(tmp_path / "cut")
     with closing(apsw.Connection(str(tmp_path / "cut" / "s.db"))) as connection:
-        tables = connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'tail'").get
-        assert not tables or not connection.execute("SELECT count(*) FROM tail").get
+        tables = connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'runs'").get
+        assert not tables or not connection.execute("SELECT count(*) FROM runs").get
 
 
 def test_each_commit_syncs_the_log_once(tmp_path: Path, vfs: FaultyVFS) -> None:
@@ -177,7 +177,7 @@ def test_a_damaged_file_is_told_and_not_read_around(tmp_path: Path) -> None:
         for i in range(3):
             insert(store, stream, block((float(i), i)))
     with closing(apsw.Connection(str(tmp_path / "s.db"))) as connection:
-        connection.execute("DELETE FROM tail WHERE place = (SELECT min(place) FROM tail)")
+        connection.execute("DELETE FROM runs WHERE place = (SELECT min(place) FROM runs)")
     with SQLiteStore(tmp_path / "s.db") as store, pytest.raises(StoreError, match="damaged"):
         values(store, stream)
     data = bytearray((tmp_path / "s.db").read_bytes())

@@ -19,6 +19,7 @@ from connectordb.store._migrate import Migration, load_migrations, migrate
 from connectordb.store.base import Mode, Substream
 from connectordb.store.check import check
 from connectordb.store.sqlite import SQLiteStore
+from connectordb.store.usage import usage
 
 ONE = Migration(1, "one", "CREATE TABLE a (x INTEGER); INSERT INTO a VALUES (1)")
 TWO = Migration(2, "two", "CREATE TABLE b (x INTEGER); INSERT INTO b SELECT x + 1 FROM a")
@@ -46,26 +47,10 @@ def test_a_new_database_is_recorded_and_is_its_owners_alone(tmp_path: Path) -> N
         assert connection.execute("SELECT version, name, applied FROM migrations").fetchall() == [
             (1, "initial", 5.0),
             (2, "live", 5.0),
+            (3, "blocks", 5.0),
         ]
-        assert connection.pragma("user_version") == 2
+        assert connection.pragma("user_version") == 3
         assert connection.pragma("journal_mode") == "wal"
-
-
-def test_a_database_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
-    path = tmp_path / "s.db"
-    with SQLiteStore(path) as store:
-        [stream] = make_streams(store, 1)
-        insert(store, stream, block((1.0, 1), (3.0, 3)))
-    with closing(apsw.Connection(str(path))) as connection:  # as version 1 left it: nothing of what came later
-        for table in ("changes", "downlinks"):
-            connection.execute(f"DROP TABLE {table}")
-        connection.execute("DELETE FROM migrations WHERE version > 1")
-        connection.pragma("user_version", 1)
-    with SQLiteStore(path) as store:
-        cursor = store.cursor_at(stream, Substream.MAIN)
-        insert(store, stream, block((2.0, 2)), Mode.MERGE)
-        assert values(store, stream) == [(1.0, 1), (2.0, 2), (3.0, 3)]
-        assert unseen(store, stream, cursor)[0] == [(2.0, 2)]
 
 
 DATA = Path(__file__).with_name("data")
@@ -96,6 +81,8 @@ def test_what_earlier_commits_wrote_is_opened(tmp_path: Path, commit: Path) -> N
     path = tmp_path / "s.db"
     version = written_by(commit, path)
     assert list(check(path)) == []
+    [test] = [row for row in usage(path) if row.path == "test"]
+    assert (test.points, test.sealed) == (sum(row.points for row in usage(path) if row.path.count("/") >= 2), 0)
     kept = tmp_path / f"s-version-{version}.db"
     with SQLiteStore(path) as store:
         ids = by_path(store)
@@ -107,7 +94,12 @@ def test_what_earlier_commits_wrote_is_opened(tmp_path: Path, commit: Path) -> N
         assert readings[-1] == (1e9 + 699, 5)
         assert values(store, ids["test/sensor/notes"]) == [(1e9, {"text": "h\u00e9llo\0", "n": 2**70}), (1e9 + 1, None)]
         assert [d for _, d in values(store, ids["test/lamp/on"], substream=Substream.DOWNLINK)] == [True]
+        cursor = store.cursor_at(ids["test/sensor/temperature"], Substream.MAIN)
         insert(store, ids["test/sensor/temperature"], block((1e9 + 50.5, 0)), Mode.MERGE)
+        assert unseen(store, ids["test/sensor/temperature"], cursor)[0] == [(1e9 + 50.5, 0)]
+        readings.insert(51, (1e9 + 50.5, 0))
+        assert store.seal_all()
+        assert values(store, ids["test/sensor/temperature"]) == readings
     assert list(check(path)) == []
     assert kept.exists() == (version < load_migrations()[-1].version)
     if kept.exists():
@@ -117,9 +109,18 @@ def test_what_earlier_commits_wrote_is_opened(tmp_path: Path, commit: Path) -> N
         assert list(check(kept)) == []
 
 
-def test_there_are_databases_of_each_version(tmp_path: Path) -> None:
+def test_there_are_databases_of_each_version_before_this_one(tmp_path: Path) -> None:
     versions = {written_by(commit, tmp_path / f"{commit.stem}.db") for commit in OLD}
-    assert versions == set(range(1, load_migrations()[-1].version + 1))
+    assert versions >= set(range(1, load_migrations()[-1].version))
+
+
+@pytest.mark.parametrize("commit", OLD, ids=lambda commit: commit.stem)
+def test_damage_is_found_in_databases_of_earlier_versions(tmp_path: Path, commit: Path) -> None:
+    path = tmp_path / "s.db"
+    written_by(commit, path)
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.execute("UPDATE tail SET t2 = t2 + 1 WHERE place = (SELECT max(place) FROM tail)")
+    assert any("and should go from" in found.problem for found in check(path))
 
 
 def test_without_room_for_the_copy_nothing_is_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,7 +208,7 @@ def test_a_database_of_a_newer_version_is_refused_and_not_touched(tmp_path: Path
     with closing(apsw.Connection(str(path))) as connection:
         connection.pragma("user_version", 7)
     before = path.read_bytes()
-    with pytest.raises(FolderError, match=r"version 7.*versions up to 2"):
+    with pytest.raises(FolderError, match=r"version 7.*versions up to 3"):
         SQLiteStore(path)
     assert path.read_bytes() == before
 

@@ -12,6 +12,7 @@ from connectordb.errors import InvalidValue, LimitReached
 from connectordb.query import Range
 from connectordb.store import _data, _key
 from connectordb.store._layer import ROW_POINTS_MAX
+from connectordb.store._runs import BLOCK_POINTS
 from connectordb.store.base import Head, Mode, Stream, Substream, Upload
 from connectordb.store.sqlite import SQLiteStore
 
@@ -32,7 +33,7 @@ def test_a_row_holds_at_most_so_many_points(store: SQLiteStore) -> None:
     [stream] = make_streams(store, 1)
     insert(store, stream, block(*((float(i), i) for i in range(2 * ROW_POINTS_MAX + 1))))
     n = ROW_POINTS_MAX
-    assert rows(store, "SELECT n, t1, t2 FROM tail ORDER BY place") == [
+    assert rows(store, "SELECT n, t1, t2 FROM runs ORDER BY place") == [
         (n, 0.0, n - 1.0),
         (n, n, 2 * n - 1.0),
         (1, 2 * n, 2 * n),
@@ -44,16 +45,18 @@ def test_pages_are_bounded_in_points(store: SQLiteStore) -> None:
     [stream] = make_streams(store, 1)
     for i in range(2_500):
         store.submit(appending(stream, block((float(i), i))))
-    insert(store, stream, block(*((3e3 + i, i) for i in range(5_000))))
+    insert(store, stream, block(*((3e3 + i, i) for i in range(1_500))))
     sizes = [one.n for one in store.read(stream, MAIN, Range())]
-    assert sum(sizes) == 7_500
+    assert sum(sizes) == 4_000
     assert all(size <= _data.PAGE_POINTS + ROW_POINTS_MAX for size in sizes)
+    insert(store, stream, block(*((5e3 + i, i) for i in range(20_000))))
+    assert max(one.n for one in store.read(stream, MAIN, Range())) <= BLOCK_POINTS
 
 
 def test_pages_are_bounded_in_bytes_but_for_a_single_row(store: SQLiteStore) -> None:
     [stream] = make_streams(store, 1)
     for i in range(30):
-        insert(store, stream, block((float(i), "x" * 100_000)))
+        insert(store, stream, block((float(i), "x" * 30_000)))
     insert(store, stream, block((99.0, "y" * 3_000_000)))
     insert(store, stream, block((99.0, "z")))
     pages = [(one.n, len(one.json)) for one in store.read(stream, MAIN, Range())]
@@ -88,7 +91,7 @@ def test_a_time_is_found_with_few_seeks(store: SQLiteStore, monkeypatch: pytest.
     for t in made:
         future = store.submit(appending(stream, block((t, 1))))
     future.result()
-    assert rows(store, "SELECT count(*) FROM tail") == [(count,)]
+    assert rows(store, "SELECT count(*) FROM runs") == [(count,)]
     seeks = 0
     run_at = _data.View.run_at
 
@@ -121,16 +124,17 @@ def test_expired_receipts_are_removed_bit_by_bit(store: SQLiteStore, clock: Cloc
     assert names == {"source 150"} | {f"source {i}" for i in range(200, 310)}
 
 
-def test_merging_leaves_what_is_before_and_gathers_what_is_behind(store: SQLiteStore) -> None:
+def test_merging_writes_only_those_rows_anew_into_which_something_goes(store: SQLiteStore) -> None:
     [stream] = make_streams(store, 1)
     for i in range(10):
         insert(store, stream, block(*((100.0 * i + j, j) for j in range(5))))
     insert(store, stream, block((302.5, "late"), (401.0, "late")), Mode.MERGE)
     base = _key.place_of(_key.key_of(stream, MAIN))
-    assert rows(store, "SELECT place, n FROM tail ORDER BY place") == [
+    assert rows(store, "SELECT place, n FROM runs ORDER BY place") == [
         *((base + i, 5) for i in (0, 5, 10)),
-        (base + 15, 12),
-        (base + 27, 25),
+        (base + 15, 6),
+        (base + 21, 6),
+        *((base + i, 5) for i in range(27, 52, 5)),
     ]
 
 
@@ -145,10 +149,18 @@ def test_late_points_between_two_rows_make_a_row_of_their_own(store: SQLiteStore
 
 def test_merging_many_points_keeps_rows_small(store: SQLiteStore) -> None:
     [stream] = make_streams(store, 1)
+    insert(store, stream, block(*((2.0 * i, i) for i in range(1_100))))
+    insert(store, stream, block(*((2.0 * i + 1, i) for i in range(1_100))), Mode.MERGE)
+    assert [t for t, _ in values(store, stream)] == [float(i) for i in range(2_200)]
+    assert max(n for (n,) in rows(store, "SELECT n FROM runs")) <= 1_000
+
+
+def test_merging_many_points_keeps_blocks_small(store: SQLiteStore) -> None:
+    [stream] = make_streams(store, 1)
     insert(store, stream, block(*((2.0 * i, i) for i in range(12_000))))
     insert(store, stream, block(*((2.0 * i + 1, i) for i in range(12_000))), Mode.MERGE)
     assert [t for t, _ in values(store, stream)] == [float(i) for i in range(24_000)]
-    assert max(n for (n,) in rows(store, "SELECT n FROM tail")) == 1_000
+    assert max(n for (n,) in rows(store, "SELECT n FROM runs")) <= BLOCK_POINTS
 
 
 @pytest.mark.parametrize(

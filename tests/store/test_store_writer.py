@@ -122,7 +122,7 @@ def test_small_appends_of_a_group_share_a_row(store: SQLiteStore) -> None:
     gate.open()
     assert [f.result(10).first_index for f in futures] == [i // 2 for i in range(40)]
     with store._readers.borrow() as connection:
-        assert connection.execute("SELECT count(*) FROM tail").get == 2
+        assert connection.execute("SELECT count(*) FROM runs").get == 2
     assert [d for _, d in values(store, streams[1])] == list(range(1, 40, 2))
 
 
@@ -239,7 +239,7 @@ def test_several_clients_are_waited_for_and_share_most_commits(writer: Writer) -
         thread.join()
     stats = writer.stats
     assert stats.works == 160
-    assert stats.works / stats.groups > 4
+    assert stats.works / stats.groups > 2
     assert stats.lingered_s > 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import NoReturn
 
@@ -9,20 +10,49 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-__all__ = ["ask_password", "bytes_shown", "duration_shown", "fail", "out", "say", "say_error", "split_login"]
+__all__ = [
+    "ask_password",
+    "bytes_shown",
+    "duration_shown",
+    "fail",
+    "out",
+    "printable",
+    "say",
+    "say_error",
+    "split_login",
+]
 
 out = Console(highlight=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
+_UNSEEN = re.compile(
+    # Control characters, among them what terminals take for commands; and those that turn or break lines, or stand for
+    # nothing. All but \n and \t, which what is said here has of its own.
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def printable(text: str, length_max: int | None = None) -> str:
+    """Return *text*, which somebody else may have written, with all control characters made visible.
+
+    Args:
+        length_max: One line of at most so many characters is made of it.
+    """
+    if length_max is not None:
+        if len(text) > length_max:
+            text = text[: length_max - 1] + "…"
+        text = text.replace("\n", "\\n").replace("\t", "\\t")
+    return _UNSEEN.sub(lambda found: ascii(found[0])[1:-1], text)
+
 
 def say(text: str) -> None:
-    """Print one line, as it is."""
-    out.print(escape(text))
+    """Print one line, as it is; control characters are made visible."""
+    out.print(escape(printable(text)))
 
 
 def say_error(text: str) -> None:
     """Print on standard error what went wrong."""
-    _err.print(f"[bold red]Error:[/] {escape(text)}")
+    _err.print(f"[bold red]Error:[/] {escape(printable(text))}")
 
 
 def fail(text: str, code: int = 1) -> NoReturn:

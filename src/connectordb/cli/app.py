@@ -9,7 +9,7 @@ import typer
 
 from .. import __version__
 from ..errors import ConnectorDBError
-from . import database, process, transfer, transform, upkeep, user
+from . import corrections, database, process, transfer, transform, upkeep, user
 from ._console import say_error
 
 __all__ = ["app", "run"]
@@ -27,6 +27,7 @@ process.register(app)
 transfer.register(app)
 transform.register(app)
 upkeep.register(app)
+corrections.register(app)
 app.add_typer(user.app, name="user", rich_help_panel="Users")
 
 

@@ -1,4 +1,4 @@
-"""``export`` and ``import``: all data of a database, as a folder of JSON files."""
+"""``export`` and ``import``: all data of a database, as a folder of JSON files; and a file into a stream."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,8 +20,17 @@ from ..errors import ConnectorDBError
 from ._admin import administrator
 from ._arguments import DirArgument
 from ._console import fail, say
+from ._points import import_points
 
 __all__ = ["register"]
+
+
+class Duplicates(StrEnum):
+    """What is done with datapoints that are there already."""
+
+    KEEP = "keep"
+    SKIP = "skip"
+
 
 IMPORTING_FILE = "connectordb.importing"
 """In the database folder while an import runs, and after one that did not finish."""
@@ -68,14 +78,35 @@ def import_all(
     path: DirArgument,
     source: Annotated[
         Path,
-        typer.Argument(metavar="IN", help="A folder that export has made, also one of ConnectorDB 0.3."),
+        typer.Argument(
+            metavar="IN", help="A folder that export has made, also one of ConnectorDB 0.3; or a file of datapoints."
+        ),
     ],
+    stream: Annotated[
+        str | None,
+        typer.Argument(metavar="STREAM", help="Where a file goes, as user/device/stream.", show_default=False),
+    ] = None,
+    duplicates: Annotated[
+        Duplicates,
+        typer.Option(help="What is done with datapoints of a file that are there already: same time, equal data."),
+    ] = Duplicates.KEEP,
+    create: Annotated[
+        bool, typer.Option("--create", help="Make the stream that a file goes into, if missing.")
+    ] = False,
+    schema: Annotated[
+        str | None,
+        typer.Option(metavar="JSON", help="With --create: its JSON Schema. Otherwise it takes any values."),
+    ] = None,
 ) -> None:
-    """Read the users, devices, streams and data in the folder IN into the database in DIR.
+    """Read the users, devices, streams and data in the folder IN into the database in DIR; or a file into a stream.
 
-    A user whose name is there already is filled if it has nothing yet, such as the one that `create` has made: it
-    keeps its password, and stays an administrator if there is no other. If one has devices or streams, all is refused
-    before anything is written.
+    A file is JSON, NDJSON, CSV, Arrow or Parquet, as its extension says. Its datapoints go where they belong in time,
+    in whatever order they are, and the server may run meanwhile. With `--duplicates skip` the same file, or a longer
+    one, can be read again. Times without a zone are local time of this machine (TZ=UTC in front of the command: UTC).
+
+    The rest is about folders. A user whose name is there already is filled if it has nothing yet, such as the one that
+    `create` has made: it keeps its password, and stays an administrator if there is no other. If one has devices or
+    streams, all is refused before anything is written.
 
     An export holds no passwords, so every other user that comes in has its name as password until you give it another.
     An import that did not finish is taken up when you start it again.
@@ -84,9 +115,21 @@ def import_all(
 
         connectordb import mydb mydb-2024
         connectordb user passwd mydb alice
+        connectordb import mydb steps.csv alice/phone/steps --duplicates skip
+        connectordb import mydb old.csv alice/phone/weight --create --schema '{"type": "number"}'
     """
+    if stream is not None:
+        if schema is not None and not create:
+            fail("--schema goes with --create: a stream that is there has one")
+        import_points(path, source, stream, skip=duplicates is Duplicates.SKIP, create=create, schema=schema)
+        return
+    if create:
+        fail("--create is for a file that goes into a stream: a folder brings its streams")
     if not source.is_dir():
-        fail(f"{source} is no folder: give one that `connectordb export` has made")
+        hint = ", or name the stream that this file goes into" if source.is_file() else ""
+        fail(f"{source} is no folder: give one that `connectordb export` has made{hint}")
+    if duplicates is Duplicates.SKIP:
+        fail("--duplicates is for a file that goes into a stream: a folder goes only into users that have nothing")
     plans = plan_users(source)
     if not plans:
         say(f"{source} holds no users.")

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from operator import gt
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, cast
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final
 
 import typer
 
@@ -22,12 +22,10 @@ from ._script import explain_script, list_names, show_error
 from ._writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from ..block import Block
     from ..pipescript import Batch, Script
 
-__all__ = ["register"]
+__all__ = ["by_extension", "register"]
 
 _FORMATS: Final = "json, ndjson, csv, arrow or parquet"
 _BINARY: Final = ("arrow", "parquet")
@@ -181,7 +179,7 @@ def _run(script: Script, file: str, source: str | None, target: str | None, outp
     for name, option in ((source, "--from"), (target, "--to")):
         if name is not None and name not in FORMATS:
             raise typer.BadParameter(f"there is no format {name!r}: there is {_FORMATS}", param_hint=f"'{option}'")
-    wanted = target or (_by_extension(output.name) if output else None)
+    wanted = target or (by_extension(output.name) if output else None)
     if wanted is None and output is not None and output.suffix:
         fail(f"{output} may be of any format: say which, with --to ({_FORMATS})", code=2)
     wanted = wanted or "ndjson"
@@ -189,10 +187,10 @@ def _run(script: Script, file: str, source: str | None, target: str | None, outp
         fail(f"{wanted} is nothing to be shown on a terminal: name a file with --output")
     try:
         with _opened(file) as incoming, _written(output) as outgoing, contextlib.closing(Writer(wanted)) as writer:
-            given = source or _by_extension(file) or _recognised(incoming, file)
+            given = source or by_extension(file) or _recognised(incoming, file)
             if given == "parquet" and not incoming.seekable():
                 fail("Parquet cannot be read from a pipe: its index is at the end. Name the file")
-            with contextlib.closing(cast("Generator[Block]", read(given, incoming))) as blocks:  # before the file is
+            with contextlib.closing(read(given, incoming)) as blocks:  # before the file is
                 for batch in script.run_batches(_batches(blocks, _named(file))):
                     block = block_of(batch)
                     if block is not None:
@@ -210,7 +208,8 @@ def _run(script: Script, file: str, source: str | None, target: str | None, outp
         fail(str(e))  # it says what to install
 
 
-def _by_extension(name: str) -> str | None:
+def by_extension(name: str) -> str | None:
+    """Return the format that the name of a file tells."""
     from ..formats import FORMATS
 
     lower = name.lower()

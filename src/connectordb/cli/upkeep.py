@@ -13,13 +13,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ..core import upkeep
 from ..core.folder import Folder
 from ..core.upkeep import Copied, Usage, Watch
-from ..errors import ConnectorDBError
+from ..errors import ConnectorDBError, FolderError
 from ..paths import parse_path
 from ._arguments import DirArgument
 from ._console import bytes_shown, duration_shown, fail, out, say
@@ -27,6 +28,7 @@ from ._console import bytes_shown, duration_shown, fail, out, say
 __all__ = ["register"]
 
 _NICE = 10
+_WIDTH_MAX = 10_000
 
 DamagedOption = Annotated[
     bool, typer.Option("--even-if-damaged", help="Copy a database in which something is wrong all the same.")
@@ -109,7 +111,9 @@ def stats(
 ) -> None:
     """Show how much each user, device and stream of the database in DIR holds. The server may run meanwhile.
 
-    Bytes are those of the datapoints themselves; what the file takes in all is more.
+    Bytes are those of the datapoints themselves, packed where they are sealed into blocks, as they are after a while;
+    what the file takes in all is more. What corrections keep so that they can be undone is told by itself. Streams
+    whose datapoints are deleted after a while tell after how long.
 
     **Examples**
 
@@ -122,20 +126,28 @@ def stats(
         print(json.dumps([_as_json(row) for row in rows], indent=2))
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("", "datapoints", "bytes", "bytes each", "first", "last"):
-        number = heading.startswith(("data", "bytes"))
-        table.add_column(heading, justify="right" if number else "left", overflow="fold", no_wrap=bool(heading))
+    limited = any(row.keep_s for row in rows)
+    corrected = any(row.kept for row in rows)
+    more = [*(["kept for undo"] * corrected), *(["kept for"] * limited)]
+    for heading in ("", "datapoints", "sealed", "bytes", "bytes each", "first", "last", *more):
+        number = heading.startswith(("data", "sealed", "bytes")) or heading == "kept for undo"
+        table.add_column(heading, justify="right" if number else "left", no_wrap=True)
     for row in rows:
         each = row.bytes_per_point
         table.add_row(
             escape(row.path),
             f"{row.points:,}",
+            f"{row.sealed:,}",
             bytes_shown(row.bytes),
             "" if each is None else f"{each:.1f}",
             _time_shown(row.first),
             _time_shown(row.last),
+            *([bytes_shown(row.kept) if row.kept else ""] * corrected),
+            *([duration_shown(row.keep_s) if row.keep_s else ""] * limited),
         )
-    out.print(table)
+    # Names and figures are not cut, however narrow the terminal is: a program may read them.
+    width = Measurement.get(out, out.options.update(width=_WIDTH_MAX), table).maximum
+    Console(highlight=False, width=max(out.width, width)).print(table)
 
 
 def compact(path: DirArgument) -> None:
@@ -178,8 +190,11 @@ def _hint(damaged: bool) -> Iterator[None]:
 @contextmanager
 def _watching(path: Path) -> Iterator[Watch]:
     """Show how far the work on *path* has come, if somebody looks on; and leave the processor to a server."""
-    if Folder.state(path).in_use:
-        os.nice(_NICE)
+    try:
+        if Folder.state(path).in_use:
+            os.nice(_NICE)
+    except FolderError:
+        pass  # what is done with it tells what is wrong
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
@@ -195,10 +210,13 @@ def _as_json(row: Usage) -> dict[str, object]:
     return {
         "path": row.path,
         "points": row.points,
+        "sealed": row.sealed,
         "bytes": row.bytes,
         "bytes_per_point": row.bytes_per_point,
         "first": row.first,
         "last": row.last,
+        "kept_for_undo": row.kept,
+        "keep": row.keep_s or None,
     }
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from ..client import User
 from ._admin import administrator
 from ._arguments import DirArgument
-from ._console import ask_password, fail, out, say
+from ._console import ask_password, fail, out, printable, say
 
 __all__ = ["app"]
 
@@ -111,7 +111,7 @@ def list_users(
         table.add_column(heading, justify="right" if heading in ("devices", "streams") else "left")
     for row in rows:
         shown = row | {"public": "yes" if row["public"] else "no"}
-        table.add_row(*(escape(str(value)) for value in shown.values()))
+        table.add_row(*(escape(printable(str(value))) for value in shown.values()))
     out.print(table)
 
 

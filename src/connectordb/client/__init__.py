@@ -3,7 +3,9 @@
 `ConnectorDB` is the way in.
 """
 
+from ..wire import Correction
 from ._connectordb import ConnectorDB
+from ._corrections import Change
 from ._device import Device
 from ._downlink import Downlink
 from ._encode import DATAPOINT_INSERT_LIMIT
@@ -19,8 +21,10 @@ from ._user import User
 
 __all__ = [
     "DATAPOINT_INSERT_LIMIT",
+    "Change",
     "ConnectorDB",
     "ConnectorObject",
+    "Correction",
     "Credentials",
     "Device",
     "Downlink",

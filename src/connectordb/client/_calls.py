@@ -8,32 +8,41 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from os import urandom
-from typing import Any, Generic, NamedTuple, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypedDict, TypeVar
 
 import msgspec
 
 from ..errors import InvalidValue, RequestError, ServerError, from_wire
 from ..paths import is_name
 from ..query import Range
-from ..wire import API, InsertReport
+from ..wire import API, ChangeKind, Correction, InsertReport
+
+if TYPE_CHECKING:
+    from ._table import Table
 
 __all__ = [
     "INSERT",
     "MERGE",
     "RESTAMP",
     "Call",
+    "ChangePage",
     "Fields",
     "Point",
+    "PointChange",
     "Reduction",
     "Upload",
     "answer_downlink",
+    "changes",
+    "corrected",
     "count",
     "create",
     "decode_points",
     "delete",
+    "delete_points",
     "download_points",
     "download_query",
     "error_of",
+    "history",
     "insert",
     "interpolators",
     "length",
@@ -47,10 +56,13 @@ __all__ = [
     "read",
     "read_downlink",
     "send_downlink",
+    "table",
     "this",
     "time_index",
     "transforms",
+    "undo",
     "update",
+    "update_point",
     "version",
 ]
 
@@ -70,6 +82,8 @@ MERGE = "PATCH"
 
 QUERY_S = 60.0
 """So long a server works on a query at most, unless it is set up otherwise."""
+CHANGES_AT_ONCE = 10_000
+"""So many changes are asked for at once. Finding them costs the server more than sending them."""
 DOWNLOAD_S = 600.0
 """So long it may take until a download begins: tables with typed columns are sent when all has been read."""
 
@@ -110,6 +124,26 @@ class Upload(NamedTuple):
     source: str
     first: int
     last: int
+
+
+class PointChange(msgspec.Struct):
+    """As `connectordb.wire.Change`. `points` is made of `data`, if there is any."""
+
+    kind: ChangeKind
+    i: int
+    n: int
+    data: msgspec.Raw = msgspec.Raw()
+    cursor: str = ""
+    correction: int | None = None
+    points: list[Point] | None = None
+
+
+class ChangePage(msgspec.Struct):
+    """As `connectordb.wire.Changes`."""
+
+    changes: list[PointChange]
+    cursor: str
+    more: bool
 
 
 class Reduction(NamedTuple):
@@ -238,6 +272,21 @@ def points(
     return Call("GET", target + reduction.query, decode_points, wait_s=QUERY_S)
 
 
+def table(
+    path: str,
+    span: Range,
+    *,
+    downlink: bool = False,
+    transform: str | None = None,
+    reduction: Reduction | None = None,
+) -> Call[Table | list[Point]]:
+    """As `points`, but in columns, if the server has that."""
+    from ._table import ACCEPT
+
+    target = _points_target(path, span, downlink, transform) + ("" if reduction is None else reduction.query)
+    return Call("GET", target, _read_table, headers={"Accept": ACCEPT}, wait_s=DOWNLOAD_S)
+
+
 def download_points(
     path: str,
     form: str,
@@ -268,6 +317,7 @@ def insert(
     upload: Upload | None = None,
     key: str | None = None,
     history: bool = False,
+    skip: bool = False,
 ) -> Call[InsertReport | None]:
     """Insert the datapoints of the JSON array *body*.
 
@@ -280,6 +330,7 @@ def insert(
         upload: Numbers by which a repetition is known.
         key: A word by which a repetition is known for an hour, at most 64 characters; instead of *upload*.
         history: They are old: those for a downlink move nothing any more.
+        skip: With `MERGE`: leave out those that are stored already.
 
     With *upload* or *key* the call is repeatable: what was stored the first time is not stored again.
     """
@@ -290,6 +341,8 @@ def insert(
         flags.append(f"verdicts={_flag(True)}")
     if history:
         flags.append(f"history={_flag(True)}")
+    if skip:
+        flags.append("duplicates=skip")
     if upload is not None:
         flags.append(f"source={quote(upload.source, safe='')}&first={upload.first}&last={upload.last}")
     target = _data(path) + ("?" + "&".join(flags) if flags else "")
@@ -312,12 +365,59 @@ def download_query(kind: str, form: str, body: Any) -> Call[None]:
     return Call("POST", target, _read_nothing, _json(body), _JSON, wait_s=DOWNLOAD_S)
 
 
+# -- corrections -----------------------------------------------------------------------------------------------------
+
+
+def delete_points(path: str, span: Range, *, why: str, purge: bool) -> Call[Correction]:
+    """Delete the datapoints of a range; `i2` and `t2` of 0 are for the server to refuse.
+
+    This call and the others that correct something hold a word by which a repetition is known, so they are repeatable.
+    """
+    bounds = [(name, getattr(span, name)) for name in ("i1", "i2", "t1", "t2")]
+    query = [f"{name}={_number(value)}" for name, value in bounds if value is not None]
+    if purge:
+        query.append(f"purge={_flag(True)}")
+    return Call("DELETE", f"{_data(path)}?{'&'.join(query)}{_why(why)}", _read_correction, headers=_with_key())
+
+
+def update_point(path: str, i: int, body: bytes) -> Call[Correction]:
+    """Give the datapoint at index *i* another value; *body* is a `connectordb.wire.PointUpdate`."""
+    headers = {**_JSON, **_with_key()}
+    return Call("PUT", f"{API}/crud/{path}/datapoint?i={i}", _read_correction, body, headers)
+
+
+def undo(path: str, number: int, *, why: str) -> Call[Correction]:
+    """Take the correction of that id back."""
+    return Call("POST", f"{API}/crud/{path}/undo?correction={number}{_why(why)}", _read_correction, headers=_with_key())
+
+
+def history(path: str, *, limit: int, before: int | None) -> Call[list[Correction]]:
+    """List the corrections of a stream, newest first."""
+    query = "" if before is None else f"&before={before}"
+    return Call("GET", f"{API}/crud/{path}/history?limit={limit}{query}", _decode_corrections)
+
+
+def corrected(path: str, number: int) -> Call[list[Point]]:
+    """Read what was there before the correction of that id."""
+    return Call("GET", f"{API}/crud/{path}/history/{number}", decode_points)
+
+
+def changes(path: str, since: str | None, *, downlink: bool) -> Call[ChangePage]:
+    """Ask for what happened to a stream behind the cursor *since*, or from its beginning."""
+    from urllib.parse import quote
+
+    query = f"limit={CHANGES_AT_ONCE}"
+    if since is not None:
+        query += f"&since={quote(since, safe='')}"
+    return Call("GET", f"{API}/crud/{path}/changes?{query}{_downlink(downlink)}", _read_changes)
+
+
 # -- downlinks -------------------------------------------------------------------------------------------------------
 
 
 def send_downlink(path: str, body: bytes) -> Call[Fields]:
     """Ask the device which owns the stream for something. The word by which a repetition is known is in the call."""
-    headers = {**_JSON, "Idempotency-Key": urandom(16).hex()}
+    headers = {**_JSON, **_with_key()}
     return Call("POST", f"{API}/downlink/{path}", _read_object, body, headers)
 
 
@@ -369,6 +469,9 @@ _decode_objects = msgspec.json.Decoder(list[dict[str, Any]]).decode
 _decode_points = msgspec.json.Decoder(list[_WirePoint]).decode
 _decode_raw: Callable[[bytes], list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_report: Callable[[bytes], InsertReport] = msgspec.json.Decoder(InsertReport).decode
+_read_correction: Callable[[bytes], Correction] = msgspec.json.Decoder(Correction).decode
+_decode_corrections: Callable[[bytes], list[Correction]] = msgspec.json.Decoder(list[Correction]).decode
+_decode_changes: Callable[[bytes], ChangePage] = msgspec.json.Decoder(ChangePage).decode
 
 
 def _json(fields: Any) -> bytes:
@@ -403,6 +506,24 @@ def decode_points(body: bytes | memoryview) -> list[Point]:
         if "t" not in point:
             point["t"] = 0.0
     return found
+
+
+def _read_changes(body: bytes) -> ChangePage:
+    page = _decode_changes(body)
+    for change in page.changes:
+        data = memoryview(change.data)
+        if len(data):
+            change.points = decode_points(data)
+            if len(change.points) != change.n:
+                raise ValueError("a change has another number of datapoints than it says")
+    return page
+
+
+def _read_table(body: bytes) -> Table | list[Point]:
+    from ._table import read
+
+    found = read(body)
+    return decode_points(body) if found is None else found
 
 
 def _read_version(body: bytes) -> str:
@@ -461,6 +582,19 @@ def _points_target(path: str, span: Range, downlink: bool, transform: str | None
         except UnicodeEncodeError:
             raise InvalidValue("the transform is not valid Unicode (it has half of a surrogate pair)") from None
     return f"{_data(path)}?{query}{_downlink(downlink)}"
+
+
+def _with_key() -> dict[str, str]:
+    return {"Idempotency-Key": urandom(16).hex()}
+
+
+def _why(why: str) -> str:
+    from urllib.parse import quote
+
+    try:
+        return f"&why={quote(why, safe='')}" if why else ""
+    except UnicodeEncodeError:
+        raise InvalidValue("the reason is not valid Unicode (it has half of a surrogate pair)") from None
 
 
 def _downlink(downlink: bool) -> str:

@@ -24,15 +24,32 @@ _NUMBERS = frozenset((float, int))
 _PLAIN = frozenset((float, int, str, bool))
 
 
-def bodies(points: Iterable[Any], points_max: int = DATAPOINT_INSERT_LIMIT) -> Iterator[tuple[int, bytes]]:
+def bodies(
+    points: Iterable[Any], points_max: int = DATAPOINT_INSERT_LIMIT, *, whole_times: bool = False
+) -> Iterator[tuple[int, bytes]]:
     """Yield the bodies of the requests that insert *points*, each with the number of its datapoints.
+
+    Args:
+        whole_times: Datapoints of the same time that follow one another come in one body.
 
     Raises:
         InvalidValue: a datapoint cannot be sent. It is named by its 0-based position. The bodies before it are good.
+            Or there are too many of one time.
     """
     remaining = iter(points)
     position = 0
     while chunk := list(islice(remaining, points_max)):
+        if whole_times and (following := next(remaining, None)) is not None:
+            remaining = chain((following,), remaining)
+            end = _last_time(chunk, following)
+            if not end:
+                raise InvalidValue(
+                    f"more than {points_max} datapoints, from datapoint {position} on, have the same time: they do not "
+                    "go into one request, so what is stored of them already cannot be told from what is there twice"
+                )
+            if end < len(chunk):
+                remaining = chain(chunk[end:], remaining)
+                chunk = chunk[:end]
         body = encode_points(chunk, position)
         if len(body) > BODY_BYTES_MAX and len(chunk) > 1:
             half = len(chunk) // 2
@@ -41,6 +58,17 @@ def bodies(points: Iterable[Any], points_max: int = DATAPOINT_INSERT_LIMIT) -> I
             continue
         yield len(chunk), body
         position += len(chunk)
+
+
+def _last_time(chunk: list[Any], following: Any) -> int:
+    """Return how many of *chunk* come before those at its end that have the time of *following*."""
+    try:
+        end, t = len(chunk), to_timestamp(following["t"])
+        while end and to_timestamp(chunk[end - 1]["t"]) == t:
+            end -= 1
+    except (LookupError, TypeError, InvalidValue):
+        return len(chunk)  # it has no time, and is told of, or stamped, elsewhere
+    return end
 
 
 def encode_points(points: list[Any], position: int = 0) -> bytes:

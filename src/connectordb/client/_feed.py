@@ -19,6 +19,7 @@ from ..errors import ConnectorDBError, InvalidRange, RequestError, ServerError, 
 __all__ = [
     "Arrival",
     "Confirmed",
+    "Corrected",
     "Event",
     "Feed",
     "Notice",
@@ -55,6 +56,25 @@ class Start(NamedTuple):
         return cls(None if since is None else to_timestamp(since), i1, cursor)
 
 
+class Corrected(msgspec.Struct, frozen=True):
+    """What has been corrected of a stream, while it was followed: once, or several times.
+
+    Attributes:
+        t1, t2: All of it is between these times, and at them, in seconds since the Unix epoch.
+        id: Of the correction, as in ``stream.history()``; ``None`` and so on: there were several.
+        kind: ``deleted``, ``updated``, or ``undone``.
+        i: Index of the first datapoint concerned, as it was right before.
+        n: How many are concerned.
+    """
+
+    t1: float
+    t2: float
+    id: int | None = None
+    kind: str | None = None
+    i: int | None = None
+    n: int | None = None
+
+
 class Notice(NamedTuple):
     """What a subscription is told besides datapoints.
 
@@ -63,17 +83,21 @@ class Notice(NamedTuple):
             ephemeral stream are lost, as it stores none. ``reset``: the stream is not the one that it was when the
             subscription was there last: it has been deleted and created anew, and all of it follows; or the database
             was restored from a backup, and the subscription goes on from now. ``failed``: the transform has failed, as
-            `error` says, and nothing comes of some datapoints. ``ended``: nothing more comes, because of `error`.
+            `error` says, and nothing comes of some datapoints. ``corrected``: datapoints that were there before have
+            been deleted or changed, or have returned, as `correction` tells. ``ended``: nothing more comes, because of
+            `error`.
         path: Of the stream, as callbacks get it; of all of a pattern, the pattern.
         n: How many datapoints: that wait (``lag``), are lost (``missed``; ``None``: nobody knows how many), or of which
             nothing comes (``failed``).
         error: Why it has failed or ended.
+        correction: What has been corrected.
     """
 
     kind: str
     path: str
     n: int | None = None
     error: BaseException | None = None
+    correction: Corrected | None = None
 
 
 class WishState(Enum):
@@ -224,6 +248,7 @@ class _Message(msgspec.Struct):
     requests: msgspec.Raw = _NOTHING
     notice: str = ""
     n: int | None = None
+    correction: Corrected | None = None
 
 
 _decode = msgspec.json.Decoder(_Message).decode
@@ -338,6 +363,8 @@ class Feed:
         if kind == "seen" and wish.state is WishState.LIVE:
             wish.take(Arrival(path, _NOTHING, 0, message.cursor))
             return (Confirmed(wish),)
+        if kind == "corrected" and wish.state is WishState.LIVE:
+            return (Told(wish, Notice(kind, path, correction=message.correction), False),)
         # These may come just before the answer which makes it live.
         if kind == "failed" and wish.state is WishState.LIVE:
             return (Told(wish, Notice(kind, path, message.n, _error_of(message)), False),)

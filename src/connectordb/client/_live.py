@@ -18,7 +18,7 @@ from . import _calls
 from ._backoff import Backoff
 from ._breaker import Breaker
 from ._calls import Point
-from ._feed import Notice, may_go_by
+from ._feed import Corrected, Notice, may_go_by
 from ._sse import Event, EventParser
 from ._subscription import OnNotice
 from ._transport import StreamReply
@@ -161,6 +161,7 @@ class Live:
     def _connect(self) -> None:
         """Connect, and read until the server has said where the stream begins."""
         headers = {**self._session.headers, "Accept": "text/event-stream", "Cache-Control": "no-store"}
+        headers["Accept-Encoding"] = "identity"  # else a proxy might hold events back until there is more to compress
         start = self._start
         if self._cursor is not None:
             headers["Last-Event-ID"], start = self._cursor, {}
@@ -195,6 +196,7 @@ class Live:
                     self._cursor = event.id
                 return
             fields = _decode(event.data)
+            corrected = _correction(fields) if event.kind == "corrected" else None
         except (msgspec.MsgspecError, ValueError, RecursionError) as e:
             raise ServerError(f"the server sent an event that no ConnectorDB server sends: {e}") from e
         if event.kind == "start":
@@ -209,6 +211,8 @@ class Live:
             n = fields.get("n")
             error = from_wire(int(fields.get("code") or 500), fields) if event.kind == "failed" else None
             self._tell(Notice(event.kind, self._path, n if isinstance(n, int) else None, error))
+        elif event.kind == "corrected":
+            self._tell(Notice(event.kind, self._path, correction=corrected))
 
     def _tell(self, notice: Notice) -> None:
         if notice.kind == "missed":
@@ -237,6 +241,10 @@ def _events(reply: StreamReply) -> Iterator[Event]:
     parser = EventParser()
     for piece in reply.iter_bytes():
         yield from parser.feed(piece)
+
+
+def _correction(fields: dict[str, Any]) -> Corrected:
+    return msgspec.convert(fields.get("correction"), Corrected)
 
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode

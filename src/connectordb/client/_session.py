@@ -323,7 +323,9 @@ class Session:
 
     def _was_deleted(self, call: Call[T], error: Exception) -> bool:
         """Whether *error* only says that an attempt before, whose answer was lost, did delete the thing."""
-        if call.method != "DELETE" or not isinstance(error, RequestError) or error.status not in (403, 404):
+        if call.method != "DELETE" or "Idempotency-Key" in call.headers:  # with a key, the answer comes again
+            return False
+        if not isinstance(error, RequestError) or error.status not in (403, 404):
             return False
         try:
             return self._send(Call("GET", call.target, bytes)).status == 404

@@ -5,24 +5,27 @@ from __future__ import annotations
 import json
 import operator
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import timedelta
 from os import PathLike, urandom
-from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, SupportsIndex, TypeVar, overload
 
 from ..datapoint import TIME_MAX_S
 from ..datapoints import DatapointArray, Time, to_timestamp
-from ..errors import ConnectorDBError, InvalidRange, InvalidValue
+from ..errors import ConnectorDBError, InvalidRange, InvalidValue, RequestError, ServerError, TooLarge
+from ..frames import check_kind
 from ..query import Range
 from . import _calls
 from ._calls import Point
+from ._corrections import Correctable
 from ._downlink import DownlinkFlag
 from ._encode import bodies, encode_points
 from ._feed import Start
 from ._live import Live
-from ._object import ConnectorObject
 from ._progress import progress
 from ._requests import RequestHandler, refuse_result
 from ._subscription import Callback, DataHandler, Handler, OnError, OnNotice, Subscription
+from ._table import Table, can_read
 
 if TYPE_CHECKING:
     import pandas
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
     from ._user import User
 
 __all__ = ["Stream"]
+
+T = TypeVar("T")
 
 PAGE_POINTS = 10_000
 """How many datapoints `Stream.iter` holds at a time."""
@@ -45,7 +50,7 @@ _JSON_TYPES = ("array", "boolean", "integer", "null", "number", "object", "strin
 _SIMPLE_SCHEMAS: list[dict[str, str]] = [{}, *({"type": name} for name in _JSON_TYPES)]
 
 
-class Stream(ConnectorObject):
+class Stream(Correctable):
     """A stream: datapoints in order of time, addressed by index or by time.
 
     >>> temperature = db["temperature"]
@@ -66,7 +71,7 @@ class Stream(ConnectorObject):
 
         Args:
             schema: JSON Schema (draft 4) which each value has to fit, as a dict or as JSON text. ``{}``: any value.
-            **kwargs: Further fields: `nickname`, `description`, `icon`, `datatype`, `ephemeral`, `downlink`.
+            **kwargs: Further fields: `nickname`, `description`, `icon`, `datatype`, `ephemeral`, `downlink`, `keep`.
 
         Raises:
             jsonschema.SchemaError: *schema* is no JSON Schema. Nothing has been sent.
@@ -112,6 +117,7 @@ class Stream(ConnectorObject):
         restamp: bool = False,
         *,
         merge: bool = False,
+        duplicates: Literal["keep", "skip"] = "keep",
         downlink: bool = False,
     ) -> None:
         """Insert many datapoints, in requests of at most 5000.
@@ -127,6 +133,10 @@ class Stream(ConnectorObject):
             restamp: A datapoint older than the newest one of the stream gets the time stamp of that, instead of being
                 refused.
             merge: Each datapoint goes where it belongs by its time, in whatever order they come.
+            duplicates: With *merge*: ``"skip"`` leaves out datapoints of which the same ``t`` and an equal ``d`` is
+                stored already (``1`` equals ``1.0``, and not ``True``), so the same data may be inserted again. Those
+                that are twice among the given ones, next to each other or not far apart, stay so: datapoints of one
+                time that follow one another come in one request, and may not be more than 5000.
             downlink: Insert into the substream of requests to the device.
 
         Raises:
@@ -136,12 +146,17 @@ class Stream(ConnectorObject):
             PermissionDenied, NotFound, TransportError: see `insert`.
 
         When it fails, ``inserted`` of the error says how many datapoints, the first ones, are stored for certain. Each
-        request is stored wholly or not at all.
+        request is stored wholly or not at all. Where one datapoint is at fault, ``details["position"]`` of the error is
+        its 0-based position among all that were given.
         """
         if restamp and merge:
             raise InvalidValue("either restamp or merge: a datapoint that keeps its place in time needs no new time")
+        if duplicates not in ("keep", "skip"):
+            raise ValueError(f"duplicates is {duplicates!r}; it has to be 'keep' or 'skip'")
+        if duplicates == "skip" and not merge:
+            raise InvalidValue("duplicates='skip' goes with merge=True: in order of time, nothing comes again")
         mode = _calls.MERGE if merge else _calls.RESTAMP if restamp else _calls.INSERT
-        self._insert_many(datapoint_array, mode, downlink=downlink)
+        self._insert_many(datapoint_array, mode, downlink=downlink, skip=duplicates == "skip")
 
     def insert_df(
         self,
@@ -149,6 +164,7 @@ class Stream(ConnectorObject):
         restamp: bool = False,
         *,
         merge: bool = False,
+        duplicates: Literal["keep", "skip"] = "keep",
         downlink: bool = False,
         missing: Literal["skip", "null"] = "skip",
     ) -> None:
@@ -158,7 +174,8 @@ class Stream(ConnectorObject):
             df: A DataFrame. The times are its column ``t`` (times, or seconds since the Unix epoch), or in pandas its
                 index, if that is one of times. Without a time zone they are local time. The values are its column
                 ``d``, or its only other column. Or a Series of pandas with an index of times.
-            restamp, merge, downlink: As of `insert_array`. Without *merge*, the rows have to be in order of time.
+            restamp, merge, duplicates, downlink: As of `insert_array`. Without *merge*, the rows have to be in order of
+                time.
             missing: A value that is missing (``None``, NaN, NaT, NA) makes no datapoint (``"skip"``), or one whose
                 value is null (``"null"``).
 
@@ -177,22 +194,27 @@ class Stream(ConnectorObject):
         """
         from ..frames import from_frame
 
-        self.insert_array(from_frame(df, missing), restamp, merge=merge, downlink=downlink)
+        points = from_frame(df, missing)
+        self.insert_array(points, restamp, merge=merge, duplicates=duplicates, downlink=downlink)
 
-    def _insert_many(self, datapoint_array: Any, mode: str, *, downlink: bool, history: bool = False) -> None:
+    def _insert_many(
+        self, datapoint_array: Any, mode: str, *, downlink: bool, history: bool = False, skip: bool = False
+    ) -> None:
         """As `insert_array`. With *history*, requests among them are over, and move nothing."""
         points = _rows(datapoint_array)
         total = len(points) if isinstance(points, list) else None
         inserted = 0
         try:
             with progress(f"insert {self.path}", total) as advance:
-                for n, body in bodies(points):
-                    self._insert(body, mode, downlink=downlink, history=history)
+                for n, body in bodies(points, whole_times=skip):
+                    self._insert(body, mode, downlink=downlink, history=history, skip=skip)
                     inserted += n
                     advance(n)
-        except Exception as e:
+        except BaseException as e:  # Ctrl-C too
             if isinstance(e, ConnectorDBError):
                 e.inserted = inserted
+            if inserted and isinstance(e, RequestError):
+                _count_from(e, inserted)
             if inserted:
                 e.add_note(f"The first {inserted} datapoints are stored.")
             raise
@@ -223,7 +245,7 @@ class Stream(ConnectorObject):
         if isinstance(getrange, slice):
             return self._slice(getrange)
         i = operator.index(getrange)
-        found = self._read_by_index(i, i + 1 if i != -1 else None) if abs(i) < INDEX_MAX else []
+        found = self._read(Range(i1=i, i2=i + 1 if i != -1 else None)) if abs(i) < INDEX_MAX else []
         if len(found) != 1:
             raise IndexError(f"'{self.path}' has no datapoint {i}")
         return found[0]
@@ -275,19 +297,8 @@ class Stream(ConnectorObject):
             ScriptError: *transform* cannot be read, or fails.
             TransportError: no answer. Reading again is safe.
         """
-        span = _range(t1, t2, limit, i1, i2)
-        reduction = _reduction(points, every, stat, zone)
-        if span.by_time:
-            found = self._read(span, downlink, transform, reduction)
-        else:
-            found = self._read_by_index(span.i1, span.i2, downlink, transform, reduction)
-        if every is None:
-            return found
-        from ._query import Rows
-
-        rows = Rows(found)
-        rows.columns = list(reduction.stats if reduction is not None and reduction.stats else DEFAULT_STATS)
-        return rows
+        wanted = _wanted(t1, t2, limit, i1, i2, downlink, transform, points=points, every=every, stat=stat, zone=zone)
+        return _array(self._ask(_calls.points, wanted) or [], wanted)
 
     def iter(
         self,
@@ -327,14 +338,42 @@ class Stream(ConnectorObject):
     def to_df(self, kind: Literal["polars"], **span: Any) -> polars.DataFrame: ...
 
     def to_df(self, kind: Literal["pandas", "polars"] = "pandas", **span: Any) -> pandas.DataFrame | polars.DataFrame:
-        """Return the datapoints of a range as a table; see `DatapointArray.to_df`.
+        """Return the datapoints of a range as a table, as `DatapointArray.to_df` does.
+
+        If pyarrow is installed here (``pip install connectordb[arrow]``) and on the server, they come in columns, which
+        is many times faster. The table is the same.
 
         Args:
             kind: ``"pandas"`` or ``"polars"``; it has to be installed.
             **span: The range, and what to make of it, as in ``stream(...)``. None: the whole stream. With ``every``,
                 each statistic is a column.
+
+        Returns:
+            One row for each datapoint, oldest first: ``t``, a time in UTC, ``d``, and ``o`` if somebody else than the
+            device of the stream wrote one of them.
+
+        Raises:
+            ImportError: the library is not installed.
+
+        And as ``stream(...)``.
+
+        >>> weight = db["weight"]
+        >>> weight.create({"type": "number"})
+        >>> weight.insert_array([{"t": 86400 * day, "d": 80 - day} for day in range(1, 4)])
+        >>> weight.to_df(t1="1970-01-02T12:00:00Z")
+                                  t   d
+        0 1970-01-03 00:00:00+00:00  78
+        1 1970-01-04 00:00:00+00:00  77
         """
-        return self(**span).to_df(kind)
+        check_kind(kind)
+        if not can_read():
+            return self(**span).to_df(kind)
+        wanted = _wanted(**span)
+        try:
+            found = self._ask(_calls.table, wanted)
+        except TooLarge:  # for columns; it comes otherwise
+            return self(**span).to_df(kind)
+        return found.to_df(kind) if isinstance(found, Table) else _array(found or [], wanted).to_df(kind)
 
     def download(
         self,
@@ -424,8 +463,9 @@ class Stream(ConnectorObject):
                 ISO 8601.
             i1: Begin with the datapoint at that index. Negative: from the end.
             cursor: Begin after what an earlier subscription had got; see `Subscription.cursor`.
-            on_notice: Gets a `Notice` if the callback is too slow, if datapoints are missed, or if the subscription
-                ends by itself. It runs in the thread of the callback.
+            on_notice: Gets a `Notice` if the callback is too slow, if datapoints are missed, if some that were there
+                before have been corrected, or if the subscription ends by itself. It runs in the thread of the
+                callback.
             on_error: What an exception of the callback, which is logged, does: the subscription goes on
                 (``"continue"``), or ends (``"end"``).
 
@@ -490,8 +530,9 @@ class Stream(ConnectorObject):
             cursor: Begin after what an earlier iteration has given; see `Live.cursor`. With nothing given, begin now.
             transform: PipeScript, run by the server on each insert.
             downlink: Those of the substream of requests to the device.
-            on_notice: Gets a `Notice` if the iteration is too slow, if datapoints are missed, or if the transform has
-                failed on some. It runs in the thread that iterates. By default such things are logged.
+            on_notice: Gets a `Notice` if the iteration is too slow, if datapoints are missed, if some that were there
+                before have been corrected, or if the transform has failed on some. It runs in the thread that
+                iterates. By default such things are logged.
 
         Returns:
             An iterator that waits for the next datapoint; use it in a ``with`` block, or close it.
@@ -563,6 +604,31 @@ class Stream(ConnectorObject):
         self.set({"ephemeral": value})
 
     @property
+    def keep(self) -> float:
+        """How long datapoints are kept, in seconds; 0: for ever. It is a minute at least, and may be given as a
+        ``timedelta`` too.
+
+        The server looks every ten minutes, unless set up otherwise, and deletes what has an older time stamp, for good:
+        from the stream, from the requests to its device, and from what `undo` could bring back. What is inserted with
+        an older time stamp goes too.
+
+        >>> from datetime import timedelta
+        >>> camera = db["camera"]
+        >>> camera.create({"type": "string"}, keep=timedelta(days=30))
+        >>> camera.keep
+        2592000.0
+        >>> camera.keep = 0
+        """
+        value = self.data.get("keep", 0.0)  # left out where it is 0, and by servers that know nothing of it
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ServerError(f"the server says that keep of '{self.path}' is {value!r}, which is no number")
+        return float(value)
+
+    @keep.setter
+    def keep(self, value: float | timedelta) -> None:
+        self.set({"keep": value})
+
+    @property
     def downlink(self) -> DownlinkFlag:
         """Whether others may send requests to the device through this stream. Called, it sends one: see `DownlinkFlag`.
 
@@ -594,45 +660,36 @@ class Stream(ConnectorObject):
     def _feed_path(self, downlink: bool) -> str:
         return f"{self.path}/downlink" if downlink else self.path
 
-    def _insert(self, body: bytes, mode: str, *, downlink: bool, history: bool = False) -> None:
+    def _insert(self, body: bytes, mode: str, *, downlink: bool, history: bool = False, skip: bool = False) -> None:
         key = urandom(16).hex()  # the same for each attempt: what is there already is not stored again
-        self._session.run(_calls.insert(self.path, body, mode, downlink=downlink, key=key, history=history))
+        call = _calls.insert(self.path, body, mode, downlink=downlink, key=key, history=history, skip=skip)
+        self._session.run(call)
 
-    def _read(
-        self,
-        span: Range,
-        downlink: bool = False,
-        transform: str | None = None,
-        reduction: _calls.Reduction | None = None,
-    ) -> DatapointArray:
-        if span.limit == 0 or span.t2 == 0:  # on the wire, 0 is no bound
-            return DatapointArray()
-        call = _calls.points(self.path, span, downlink=downlink, transform=transform, reduction=reduction)
-        found = self._session.run(call)
-        return DatapointArray(found)
+    def _read(self, span: Range, downlink: bool = False) -> DatapointArray:
+        found = self._ask(_calls.points, _Wanted(span, downlink))
+        return DatapointArray(found or [])
 
-    def _read_by_index(
-        self,
-        i1: int | None,
-        i2: int | None,
-        downlink: bool = False,
-        transform: str | None = None,
-        reduction: _calls.Reduction | None = None,
-    ) -> DatapointArray:
-        """What a list would give for ``[i1:i2]``."""
-        start = i1 or 0
-        if i2 == 0:  # on the wire, 0 is no bound
-            return DatapointArray()
-        if i2 is not None and i2 <= start and (start < 0) == (i2 < 0):
-            return DatapointArray()
+    def _ask(self, ask: Callable[..., _calls.Call[T]], wanted: _Wanted) -> T | None:
+        """Return what the server answers; ``None``: there is nothing in the range, as a list has it."""
+        span = wanted.span
+        if span.limit == 0 or span.t2 == 0 or span.i2 == 0:  # on the wire, 0 is no bound
+            return None
+        if not span.by_time:
+            i1, i2 = span.i1 or 0, span.i2
+            if i2 is not None and i2 <= i1 and (i1 < 0) == (i2 < 0):
+                return None
+            span = Range(i1=i1, i2=i2)
+        call = ask(self.path, span, downlink=wanted.downlink, transform=wanted.transform, reduction=wanted.reduction)
         try:
-            return self._read(Range(i1=start, i2=i2), downlink, transform, reduction)
+            return self._session.run(call)
         except InvalidRange:  # it lies beyond the end, or is empty
-            return DatapointArray()
+            if span.by_time:
+                raise
+            return None
 
     def _slice(self, wanted: slice) -> DatapointArray:
         if wanted.step is None or operator.index(wanted.step) == 1:
-            return self._read_by_index(_index(wanted.start), _index(wanted.stop))
+            return self._read(Range(i1=_index(wanted.start) or 0, i2=_index(wanted.stop)))
         indices = range(*wanted.indices(self.length()))
         if not indices:
             return DatapointArray()
@@ -677,6 +734,44 @@ def _range(t1: Time | None, t2: Time | None, limit: int | None, i1: int | None, 
     )
 
 
+class _Wanted(NamedTuple):
+    """Datapoints of a stream, and what to make of them."""
+
+    span: Range
+    downlink: bool = False
+    transform: str | None = None
+    reduction: _calls.Reduction | None = None
+
+
+def _wanted(
+    t1: Time | None = None,
+    t2: Time | None = None,
+    limit: int | None = None,
+    i1: int | None = None,
+    i2: int | None = None,
+    downlink: bool = False,
+    transform: str | None = None,
+    *,
+    points: int | None = None,
+    every: str | None = None,
+    stat: str | Iterable[str] | None = None,
+    zone: str | None = None,
+) -> _Wanted:
+    span = _range(t1, t2, limit, i1, i2)
+    return _Wanted(span, downlink, transform, _reduction(points, every, stat, zone))
+
+
+def _array(found: list[Point], wanted: _Wanted) -> DatapointArray:
+    reduction = wanted.reduction
+    if reduction is None or reduction.every is None:
+        return DatapointArray(found)
+    from ._query import Rows
+
+    rows = Rows(found)
+    rows.columns = list(reduction.stats or DEFAULT_STATS)
+    return rows
+
+
 def _reduction(
     points: int | None, every: str | None, stat: str | Iterable[str] | None, zone: str | None
 ) -> _calls.Reduction | None:
@@ -688,6 +783,14 @@ def _reduction(
         raise InvalidValue("either points or every: a range is thinned, or becomes statistics of windows")
     stats = (stat,) if isinstance(stat, str) else tuple(stat or ())
     return _calls.Reduction(every=every, stats=stats, zone=zone)
+
+
+def _count_from(error: RequestError, before: int) -> None:
+    """Let *error*, which tells of a datapoint of one request, tell where it is among all; *before* came before it."""
+    position = error.details.get("position")
+    if isinstance(position, int):
+        error.details["position"] = position + before
+        error.msg = error.msg.replace(f"datapoint {position}", f"datapoint {position + before}", 1)
 
 
 def _rows(table: Any) -> Iterable[Any]:
@@ -710,8 +813,14 @@ def _rows(table: Any) -> Iterable[Any]:
 
 
 def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields as they are sent: another stream's `downlink` is as good as a bool."""
-    return {name: bool(value) if isinstance(value, DownlinkFlag) else value for name, value in fields.items()}
+    """Fields as they are sent: another stream's `downlink` is as good as a bool, and times are in seconds."""
+    return {name: _plain_value(value) for name, value in fields.items()}
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, DownlinkFlag):
+        return bool(value)
+    return value.total_seconds() if isinstance(value, timedelta) else value
 
 
 def _schema_text(schema: str | Mapping[str, Any]) -> str:

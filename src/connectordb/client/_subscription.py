@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 from ..datapoints import DatapointArray
 from ..errors import Closed, ConnectorDBError
 from . import _calls
-from ._feed import Arrival, Notice, Wish
+from ._feed import Arrival, Corrected, Notice, Wish
 
 if TYPE_CHECKING:
     from ._subscriptions import Subscriptions
@@ -296,6 +296,10 @@ class Subscription:
             if notice.kind == "missed":
                 n = None if notice.n is None or last.n is None else notice.n + last.n
                 notice = notice._replace(n=n)
+            elif notice.correction is not None and last.correction is not None:
+                one, other = notice.correction, last.correction
+                both = Corrected(min(one.t1, other.t1), max(one.t2, other.t2))
+                notice = notice._replace(correction=both)
         self._waiting.append(notice)
         self._changed.notify_all()
 

@@ -209,6 +209,7 @@ class HttpTransport:
     ) -> BaseHTTPResponse:
         from urllib3 import Timeout
 
+        headers = {"Accept-Encoding": _codings(), **headers}
         timeout = Timeout(connect=min(timeout_s, CONNECT_TIMEOUT_S), read=timeout_s)
         for _ in range(REDIRECTS_MAX):
             pool = self._pool()
@@ -265,6 +266,13 @@ class HttpTransport:
         if self._breaker is not None:
             pool.ConnectionCls = _breakable(pool.ConnectionCls, self._breaker)
         return pool
+
+
+def _codings() -> str:
+    """The compressions that are understood here; zstd only if Python or a library can do it."""
+    from urllib3.util.request import ACCEPT_ENCODING
+
+    return "zstd, gzip" if "zstd" in ACCEPT_ENCODING else "gzip"
 
 
 def _breakable(kind: type[Any], breaker: Breaker) -> type[Any]:

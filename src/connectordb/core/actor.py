@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..store.base import Device, User
-from .permissions import FULL, NONE, Access, Permissions, Relation
+from .permissions import FULL, NOBODY_ROLE, NONE, Access, Permissions, Relation
 
 __all__ = ["NOBODY", "ROOT", "Actor"]
 
@@ -55,6 +55,14 @@ class Actor(NamedTuple):
         if self.user is None or self.device is None:
             return permissions.nobody(relation)
         return permissions.access(self.user.role, self.device.role, relation)
+
+    def may_correct(self, permissions: Permissions) -> bool:
+        """Whether the roles of this actor let it change what is stored, where it may write."""
+        if self.is_root:
+            return True
+        if self.user is None or self.device is None:
+            return permissions.may_correct(NOBODY_ROLE)
+        return permissions.may_correct(self.user.role, self.device.role or "none")
 
     def access_to(self, permissions: Permissions, user: User, device: Device | None = None) -> Access:
         """Return what this actor may do with a user, or with a device and the streams of it.

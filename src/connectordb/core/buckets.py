@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..columns import Mixed, to_column
 from ..errors import Invalid
 from ..pipescript import Batch
 from ..pipescript.builtins.dates import zone as zone_of
 from ..pipescript.builtins.windows import FIRST_S, LAST_S, windows
-from ..pipescript.columns import Mixed, to_column
 from ..pipescript.kernels.windows import starts
 from ..pipescript.values import Failure
+from ..store.base import Summary
 
 __all__ = ["Buckets"]
 
@@ -90,6 +92,9 @@ class Buckets:
     """Statistics of the values of each window of one input, as an object, with the start of the window as its time.
 
     Nulls are no values, and windows without values are left out. The windows are those of the transform ``resample``.
+
+    Attributes:
+        takes_runs: Of a run of numbers which `fits` it is enough to know what is known without looking at them.
     """
 
     def __init__(self, every: str, stats: tuple[str, ...], zone: str) -> None:
@@ -110,6 +115,7 @@ class Buckets:
         self._stats = stats
         self._numeric = not _ANYTHING.issuperset(stats)
         self._squares = "stddev" in stats
+        self.takes_runs = not self._squares
         self._open: _Bucket | None = None
 
     def feed(self, batch: Batch) -> Batch | None:
@@ -124,10 +130,36 @@ class Buckets:
         outside = (t < FIRST_S) | (t > LAST_S)
         if outside.any():
             raise Invalid(f"there is no window for t = {t[outside][0].item()!r}: it is too near to the year 10000")
+        begins, begin_times = self._begins(t)
+        return self._add(begin_times, self._parts(begins, values, numbers))
+
+    def fits(self, t1: float, t2: float) -> bool:
+        """Return whether a run from *t1* to *t2* lies in one window."""
+        return t1 >= FIRST_S and t2 <= LAST_S and self._windows.start(t1) == self._windows.start(t2)
+
+    def feed_runs(self, runs: Sequence[Summary]) -> Batch:
+        """As `feed`, for runs that fit and of which only this is known."""
+        begins, begin_times = self._begins(np.array([run.t1 for run in runs], np.float64))
+        bounds = pairwise([*begins.tolist(), len(runs)])
+        return self._add(begin_times, (self._part_of(runs[start:stop]) for start, stop in bounds))
+
+    def _part_of(self, runs: Sequence[Summary]) -> _Part:
+        low = high = total = None
+        if self._numeric:
+            low, high = min(run.low for run in runs), max(run.high for run in runs)
+            total = _sum([run.total for run in runs])
+        return _Part(sum(run.n for run in runs), runs[0].first, runs[-1].last, low, high, total, None)
+
+    def _begins(self, t: NDArray[np.float64]) -> tuple[NDArray[np.intp], list[float]]:
+        """Return the rows with which the windows of *t* begin, and when these windows do."""
         start = starts(self._windows, t)
         begins = np.flatnonzero(np.concatenate([[True], start[1:] != start[:-1]]))
+        return begins, start[begins].tolist()
+
+    def _add(self, begin_times: list[float], parts: Iterable[_Part]) -> Batch:
+        """Take *parts* of windows that begin at these times, and return the windows that are complete by now."""
         done: list[_Bucket] = []
-        for at, part in zip(start[begins].tolist(), self._parts(begins, values, numbers), strict=True):
+        for at, part in zip(begin_times, parts, strict=True):
             if self._open is not None and self._open.start == at:
                 self._open.add(part)
             else:
@@ -196,6 +228,15 @@ class Buckets:
         if not finite:
             raise _too_large()
         return Batch([bucket.start for bucket in buckets], rows)
+
+
+def _sum(numbers: list[int | float]) -> int | float:
+    if all(type(number) is int for number in numbers):
+        return sum(numbers)
+    try:
+        return math.fsum(numbers)
+    except OverflowError:
+        return math.inf
 
 
 def _at(values: Any, rows: NDArray[np.intp]) -> list[Any]:

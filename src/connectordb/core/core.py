@@ -7,24 +7,27 @@ import time
 from collections.abc import Callable
 
 from ..store.base import Store
+from .corrections import CorrectionRules
 from .downlinkrules import DownlinkRules
 from .identity import Identity
 from .live import LiveRules
 from .objects import ObjectRules
 from .permissions import Permissions
 from .queries import QueryRules
+from .retention import Retention
 from .settings import Settings
 
 __all__ = ["Core"]
 
 
-class Core(ObjectRules, LiveRules, DownlinkRules, QueryRules):
+class Core(ObjectRules, LiveRules, DownlinkRules, CorrectionRules, QueryRules):
     """What ConnectorDB does, for whoever asks; knows nothing of HTTP.
 
     For one event loop: its coroutines and its plain methods are to be called from the loop's thread.
 
     Attributes:
         identity: Tells from credentials who asks.
+        retention: Deletes what is too old, when it has been started.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Core(ObjectRules, LiveRules, DownlinkRules, QueryRules):
         """
         super().__init__(store, settings, permissions, clock)
         self.identity = Identity(self.directory, settings.auth, secret=secret, admin_key=admin_key, clock=clock)
+        self.retention = Retention(store, clock, settings.store.retention_every_s)
 
     async def close(self) -> None:
         """Finish what was accepted, and close the store."""
@@ -55,6 +59,7 @@ class Core(ObjectRules, LiveRules, DownlinkRules, QueryRules):
         await loop.run_in_executor(None, self._close)
 
     def _close(self) -> None:
+        self.retention.close()
         self.identity.close()
         self.reading.shutdown()
         self.store.close()

@@ -142,8 +142,13 @@ def plan_stream(access: Access, name: str, given: wire.StreamCreate) -> StreamPl
     check_name(name, "stream name")
     _check_same_name("stream", name, given.name)
     values = _texts("stream", given, "nickname", "description", "icon", "schema", "datatype")
+    keep_s = parse_changes("stream", "", {"keep": given.keep})["keep"]
+    if keep_s and given.ephemeral:
+        raise InvalidValue(f"the stream '{name}' is ephemeral, so it keeps no datapoints: leave keep out")
     _check_writable("stream", access, {f for f in FIELDS["stream"] if getattr(given, f)})
-    return StreamPlan(Stream(device_id=0, name=name, **values, ephemeral=given.ephemeral, downlink=given.downlink))
+    return StreamPlan(
+        Stream(device_id=0, name=name, **values, ephemeral=given.ephemeral, downlink=given.downlink, keep_s=keep_s)
+    )
 
 
 def check_user_role(permissions: Permissions, role: str, public: bool) -> None:

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from functools import partial
 from hashlib import blake2b
 from time import monotonic
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -34,12 +34,10 @@ from .context import Context
 from .directory import Target
 from .downlinks import acknowledge_equal, record
 from .permissions import Access
-from .reductions import Reduction, reduced
-from .scripts import batches_of, blocks_of, script_of, transformed
+from .ranges import StoredRange
+from .reductions import Reduction
+from .scripts import blocks_of, script_of
 from .working import STEP_BYTES, STEP_POINTS, STEP_S, Work
-
-if TYPE_CHECKING:
-    from ..pipescript import Batch
 
 __all__ = ["Asked", "DataRules", "Inserted", "Then", "UploadRequest"]
 
@@ -105,6 +103,7 @@ class _Insertion(NamedTuple):
     mode: Mode
     report: InsertReport
     receipt: Upload | None
+    skip_known: bool = False
 
 
 Then = Callable[[InsertReport | BaseException], None]
@@ -125,6 +124,7 @@ class DataRules(Context):
         verdicts: bool = False,
         upload: UploadRequest | None = None,
         asked: Asked | None = None,
+        skip_known: bool = False,
     ) -> InsertReport:
         """Insert *points*, which this call may change, and return after they are on disk.
 
@@ -136,6 +136,7 @@ class DataRules(Context):
             verdicts: Store what can be stored, and report the rest. Else it is all or nothing.
             upload: Makes it safe to repeat: a repetition writes nothing and reports the same.
             asked: What an insert into a downlink asks.
+            skip_known: With `Mode.MERGE`: leave out those of which the same time stamp and an equal value is stored.
 
         Raises:
             NotFound (status 403), PermissionDenied, TooLarge, SchemaMismatch, InvalidValue (time stamp),
@@ -152,7 +153,16 @@ class DataRules(Context):
                 waiter.set_result(outcome)
 
         self.begin_insert(
-            actor, path, points, mode, then, downlink=downlink, verdicts=verdicts, upload=upload, asked=asked
+            actor,
+            path,
+            points,
+            mode,
+            then,
+            downlink=downlink,
+            verdicts=verdicts,
+            upload=upload,
+            asked=asked,
+            skip_known=skip_known,
         )
         return await waiter
 
@@ -168,6 +178,7 @@ class DataRules(Context):
         verdicts: bool = False,
         upload: UploadRequest | None = None,
         asked: Asked | None = None,
+        skip_known: bool = False,
     ) -> None:
         """Begin what `insert` does, and call *then* with the report, or with the error, after the commit.
 
@@ -199,6 +210,8 @@ class DataRules(Context):
         if asked is None and not actor.is_root:
             asked = Asked()
         asks = substream is Substream.DOWNLINK and asked is not None and not asked.history
+        if asks and skip_known:
+            raise Invalid("what is asked of a device may be asked again: duplicates are skipped only in data")
         # What is merged is uploaded late: it was not written in answer to anything.
         answers = owned and target.stream.downlink and substream is Substream.MAIN and mode is not Mode.MERGE
         if target.stream.ephemeral and not (asks or answers):
@@ -211,7 +224,7 @@ class DataRules(Context):
             return
         block = Block.of(accepted) if accepted else None
         insertion = _Insertion(
-            target, substream, block, mode, InsertReport(stored=len(accepted), refused=refused), receipt
+            target, substream, block, mode, InsertReport(stored=len(accepted), refused=refused), receipt, skip_known
         )
         if asks and block is not None and asked is not None:
             work = partial(self._ask, insertion, block, asked)
@@ -255,12 +268,21 @@ class DataRules(Context):
         Args:
             answers: The owner may answer with them what it was asked.
         """
-        target, substream, block, mode, report, receipt = insertion
+        target, substream, block, mode, report, receipt, skip_known = insertion
         if verdicts and mode is Mode.ORDERED and block is not None:
             kept, report = _refuse_older(block.points, report.refused, tx.head(target.stream.id, substream).t)
             block = Block.of(kept) if kept else None
         if target.stream.ephemeral:
             appended = Appended(-1, block)
+        elif skip_known and block is not None:
+            repetition = _repetition(tx, target, substream, receipt)
+            if repetition is not None:
+                return repetition
+            appended = tx.append(target.stream.id, substream, block, mode, skip_known=True)
+            self._check_sizes(tx, target)
+            report.stored = appended.block.n if appended.block is not None else 0
+            report.skipped = block.n - report.stored or msgspec.UNSET
+            _note_report(tx, target, substream, receipt, report)
         else:
             noted = receipt._replace(reply=_encode_report(report)) if receipt else None
             appended = tx.append(target.stream.id, substream, block, mode, noted)
@@ -276,12 +298,11 @@ class DataRules(Context):
 
     def _ask(self, insertion: _Insertion, block: Block, asked: Asked, tx: Transaction) -> Inserted:
         """Append *block* to the downlink, and note what the owner of the stream is asked by it."""
-        target, substream, _, mode, report, receipt = insertion
+        target, substream, _, mode, report, receipt, _ = insertion
         stream_id = target.stream.id
-        if receipt is not None:
-            reply = tx.find_reply(stream_id, substream, receipt)
-            if reply is not None:
-                return Inserted(_repeated(reply), Appended(-1, None, repeated=True))
+        repetition = _repetition(tx, target, substream, receipt)
+        if repetition is not None:
+            return repetition
         appended = Appended(-1, block)
         if not target.stream.ephemeral:
             appended = tx.append(stream_id, substream, block, mode)
@@ -297,8 +318,7 @@ class DataRules(Context):
         )
         if len(recorded.queued) == 1:
             report.downlink = recorded.queued[0].id
-        if receipt is not None:  # now that it is known what to answer to a repetition
-            tx.append(stream_id, substream, None, mode, receipt._replace(reply=_encode_report(report)))
+        _note_report(tx, target, substream, receipt, report)
         return Inserted(report, appended, recorded.queued, recorded.superseded)
 
     def _check(self, points: list[Datapoint], target: Target, mode: Mode, verdicts: bool) -> list[Refusal]:
@@ -372,6 +392,7 @@ class DataRules(Context):
         downlink: bool = False,
         transform: str = "",
         reduction: Reduction | None = None,
+        text: bool = True,
     ) -> AsyncIterator[Block]:
         """Yield the datapoints of the range *wanted*, oldest first.
 
@@ -381,6 +402,7 @@ class DataRules(Context):
         Args:
             transform: A PipeScript to run over them; a limit then counts what comes out.
             reduction: What to make of all that, instead of giving it out.
+            text: Whether it will be asked for the text of the blocks, which is then made in the other threads.
 
         Raises:
             NotFound (status 403), PermissionDenied, InvalidRange, ScriptError, LimitReached, Invalid (*reduction*).
@@ -388,31 +410,25 @@ class DataRules(Context):
         stream_id, substream = self._readable(actor, path, downlink)
         query_s = self.settings.limits.query_s
         if not transform and reduction is None:
-            async for block in self._stored(self.store.read(stream_id, substream, wanted)):
+            async for block in self._stored(self.store.read(stream_id, substream, wanted), text=text):
                 yield block
             return
         script = script_of(transform, self.settings.limits) if transform else None
-        reducer = None if reduction is None else reduction.start()
+        stored = StoredRange(self.store, stream_id, substream, wanted)
 
         def work(check: Callable[[], None]) -> Iterator[Block | None]:
-            batches: Iterator[Batch | None]
-            if script is None:
-                batches = batches_of(self.store.read(stream_id, substream, wanted))
-            else:
-                found = self.store.read(stream_id, substream, msgspec.structs.replace(wanted, limit=None))
-                batches = transformed(found, script, wanted.limit, check)
-            return blocks_of(batches if reducer is None else reduced(batches, reducer))
+            return blocks_of(stored.worked_out(script, reduction, check))
 
-        async with aclosing(self.workshop.blocks(Work(work, query_s))) as blocks:
+        async with aclosing(self.workshop.blocks(Work(work, query_s, text=text))) as blocks:
             async for block in blocks:
                 yield block
 
-    async def _stored(self, blocks: Iterator[Block]) -> AsyncIterator[Block]:
-        """Yield *blocks*, which are read in other threads."""
+    async def _stored(self, blocks: Iterator[Block], *, text: bool = True) -> AsyncIterator[Block]:
+        """Yield *blocks*, which are read in other threads; *text* is that of `read`."""
         loop = asyncio.get_running_loop()
         more = True
         while more:
-            some, more = await loop.run_in_executor(self.reading, _take, blocks)
+            some, more = await loop.run_in_executor(self.reading, _take, blocks, text)
             for block in some:
                 yield block
 
@@ -462,7 +478,7 @@ def _check_points(points: list[Datapoint], schema: Schema, mode: Mode, now: floa
         for i, t in enumerate(times):
             if why := check_time(t):
                 if not verdicts:
-                    raise InvalidValue(f"datapoint {i}: {why}")
+                    raise InvalidValue(f"datapoint {i}: {why}", position=i)
                 refused.append(Refusal(position=i, msg=why))
     if not schema.takes_types(points):
         for i, point in enumerate(points):
@@ -500,6 +516,21 @@ def _refuse_older(
     return kept, InsertReport(stored=len(kept), refused=every)
 
 
+def _repetition(tx: Transaction, target: Target, substream: Substream, receipt: Upload | None) -> Inserted | None:
+    """What an upload that repeats another one does: nothing. ``None`` if this is none."""
+    reply = None if receipt is None else tx.find_reply(target.stream.id, substream, receipt)
+    return None if reply is None else Inserted(_repeated(reply), Appended(-1, None, repeated=True))
+
+
+def _note_report(
+    tx: Transaction, target: Target, substream: Substream, receipt: Upload | None, report: InsertReport
+) -> None:
+    """Note the upload that has been stored, now that it is known what to answer to its repetition."""
+    if receipt is not None:
+        noted = receipt._replace(reply=_encode_report(report))
+        tx.append(target.stream.id, substream, None, upload=noted)
+
+
 def _repeated(reply: bytes) -> InsertReport:
     report = _decode_report(reply)
     report.repeated = True
@@ -520,15 +551,15 @@ def _receipt(upload: UploadRequest | None, sender: str, now: float) -> Upload | 
     return Upload(source, upload.first, upload.last, upload.digest, expires=expires)
 
 
-def _take(blocks: Iterator[Block]) -> tuple[list[Block], bool]:
-    """The next blocks, and whether there may be more."""
+def _take(blocks: Iterator[Block], text: bool) -> tuple[list[Block], bool]:
+    """The next blocks, with their *text*, and whether there may be more."""
     taken: list[Block] = []
     n = size = 0
     until = monotonic() + STEP_S
     for block in blocks:
         taken.append(block)
         n += block.n
-        size += len(block.json)
+        size += len(block.json) if text else block.size
         if n >= STEP_POINTS or size >= STEP_BYTES or monotonic() > until:
             return taken, True
     return taken, False

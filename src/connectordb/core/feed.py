@@ -18,7 +18,7 @@ from ..errors import Closed, InvalidRange, RequestError, ScriptError, ServerErro
 from ..store.base import Cursor, Downlink, Page, Substream
 from .cursors import EphemeralCursor, format_cursor
 from .downlinks import through
-from .hub import Batch, Hub, Notice, Publication, stream_path
+from .hub import Amendment, Batch, Corrected, Hub, Notice, Publication, stream_path
 from .scripts import Failures, transformed_around
 from .working import time_limit
 
@@ -78,6 +78,9 @@ class Feed:
     def skip(self, publication: Publication) -> None:
         """Deliver *publication* later, from the store."""
         raise NotImplementedError
+
+    def amend(self, amendment: Amendment) -> None:
+        """Tell of a correction."""
 
     @property
     def lag(self) -> int:
@@ -258,13 +261,14 @@ class _ReadingFeed(Feed):
 class StoredFeed(_ReadingFeed):
     """A feed of a stream that is stored: each datapoint once, whatever happens in between."""
 
-    __slots__ = ("position",)
+    __slots__ = ("_untold", "position")
 
     def __init__(
         self, hub: Hub, subscription: Subscription, target: Target, substream: Substream, position: Cursor | None
     ) -> None:
         """Begin at *position*; ``None``: behind what there is now."""
         super().__init__(hub, subscription, target, substream)
+        self._untold: Corrected | None = None
         if position is None:
             try:
                 position = Cursor.behind(hub.store.head(*self.key).arrivals)
@@ -306,6 +310,39 @@ class StoredFeed(_ReadingFeed):
         if self.live:
             self.fall_behind(lagging=True)
 
+    def amend(self, amendment: Amendment) -> None:
+        one = amendment.correction
+        told = Corrected(one.t1, one.t2, one)
+        self._untold = told if self._untold is None else self._untold.with_(told)
+        try:
+            if not self.check():
+                return
+        except StoreError:
+            self._read_to(amendment.end)
+            return
+        # What comes back when a deletion is undone comes as late datapoints do.
+        if self.live and amendment.before == self.position.state and one.kind != "undone":
+            self.position = Cursor.behind(amendment.end)
+        elif amendment.end > self.position.state:
+            self._read_to(amendment.end)
+        self._tell_corrected()
+
+    def _read_to(self, end: int) -> None:
+        """Go on by reading from the store, at least to the state *end*."""
+        self.known = max(self.known, end)
+        if self.live:
+            self.fall_behind(lagging=False)
+
+    def _tell_corrected(self) -> None:
+        """Tell what has been corrected, when there is room: what waits becomes one notice."""
+        if self._untold is None or self.ended:
+            return
+        if not self.subscription.outlet.full:
+            told, self._untold = self._untold, None
+            self.subscription.tell(Notice("corrected", self.path, correction=told))
+        elif self.live:
+            self.fall_behind(lagging=False)
+
     @property
     def lag(self) -> int:
         """How many datapoints are known to be behind."""
@@ -317,6 +354,7 @@ class StoredFeed(_ReadingFeed):
             n = self.hub.store.head(*self.key).arrivals - self.position.state
             self.subscription.tell(Notice("lag", self.path, n))
         while not self.ended:
+            upto = self.hub.store.head(*self.key).arrivals
             try:
                 pages: Iterator[Page] = self.hub.store.read_after(*self.key, self.position)
                 while (read := await self._give_page(pages)) is not None:
@@ -325,8 +363,14 @@ class StoredFeed(_ReadingFeed):
             except InvalidRange:
                 self._reset()
                 continue
-            self.position = Cursor.behind(self.position.state)
+            # Of a correction there is nothing to be read, so the last page may be behind it.
+            self.position = Cursor.behind(max(self.position.state, upto))
             if self.position.state >= min(self.known, self.hub.store.head(*self.key).arrivals):
+                if self._untold is not None:
+                    if not await self._ready():
+                        return
+                    self._tell_corrected()
+                    continue  # others may have come while it waited
                 self.live = True
                 return
 
@@ -335,7 +379,7 @@ class StoredFeed(_ReadingFeed):
         # One feed of a connection at a time, and only when there is room: a page that waits takes memory.
         async with self.subscription.subscriber.turn:
             await self.subscription.outlet.room()
-            page: Page | None = await self._in_thread(next, pages, None)
+            page: Page | None = await self._in_thread(_next_page, pages, self.subscription.script is None)
             if page is None:
                 return None
             cursor = format_cursor(self.key[0], page.cursor)
@@ -365,6 +409,14 @@ class StoredFeed(_ReadingFeed):
         """The cursor is ahead of the stream, as that was restored from a backup: what it missed, nobody knows."""
         self.position = Cursor.behind(self.hub.store.head(*self.key).arrivals)
         self.subscription.tell(Notice("reset", self.path))
+
+
+def _next_page(pages: Iterator[Page], text: bool) -> Page | None:
+    """Return the next one, if there is one; with its *text*, so that it is not the event loop that has to write it."""
+    page = next(pages, None)
+    if page is not None and text:
+        page.block.json  # noqa: B018
+    return page
 
 
 class EphemeralFeed(Feed):

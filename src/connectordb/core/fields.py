@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -11,9 +12,11 @@ from typing import Any
 from ..errors import InvalidValue
 from ..paths import check_name
 from ..schema import compile_schema
+from ..wire import KEEP_MAX_S, KEEP_MIN_S
 
 __all__ = [
     "FIELDS",
+    "STORED",
     "check_apikey",
     "check_email",
     "check_icon",
@@ -55,9 +58,15 @@ FIELDS: dict[str, dict[str, type]] = {
         "datatype": str,
         "ephemeral": bool,
         "downlink": bool,
+        "keep": float,
     },
 }
 """The fields that can be set, with their types, by kind of object."""
+
+STORED = {"keep": "keep_s"}
+"""What fields are called in the store, if it is something else."""
+
+_TYPE_NAMES = {str: "string", bool: "boolean", float: "number"}
 
 _NAMED_ICON = re.compile(r"(?:material|fa):[A-Za-z0-9_-]+")
 _NAMED_ICON_LENGTH_MAX = 30
@@ -81,8 +90,10 @@ def parse_changes(kind: str, name: str, changes: Mapping[str, Any]) -> dict[str,
         expected = fields.get(field)
         if expected is None:
             raise InvalidValue(f"unrecognized field '{field}': a {kind} has {', '.join(sorted(fields))}")
+        if expected is float and type(value) is int:
+            value = _to_float(value)
         if type(value) is not expected:
-            raise InvalidValue(f"the value of field '{field}' must be a {'string' if expected is str else 'boolean'}")
+            raise InvalidValue(f"the value of field '{field}' must be a {_TYPE_NAMES[expected]}")
         parsed[field] = check_value(field, value)
     return parsed
 
@@ -98,11 +109,22 @@ def check_value(field: str, value: Any) -> Any:
             return compile_schema(value).text
         case "apikey":
             check_apikey(value)
+        case "keep" if value != 0 and not KEEP_MIN_S <= value <= KEEP_MAX_S:
+            raise InvalidValue(
+                f"keep is in seconds: 0, which is for ever, or {KEEP_MIN_S} to {KEEP_MAX_S:g}; it is {value:g}"
+            )
         case "password" if not value:
             raise InvalidValue("the password must not be empty")
         case "password" if len(value) > 1024:
             raise InvalidValue("the password is longer than 1024 characters")
     return value
+
+
+def _to_float(value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def check_icon(icon: str) -> None:

@@ -348,6 +348,8 @@ class Folder:
             synchronous=self.settings.store.synchronous,
             queue_max=self.settings.limits.inserts_waiting_max,
             group_max=self.settings.store.group_max,
+            seal_after_s=self.settings.store.seal_after_s if self.settings.store.seal else None,
+            cache_bytes=self.settings.store.cache_bytes,
         )
         return Core(store, self.settings, permissions, secret=self.session_key, admin_key=self.admin_key)
 

@@ -19,10 +19,11 @@ from .scripts import transformed_whole
 
 if TYPE_CHECKING:
     from ..pipescript import Script
+    from ..wire import Correction
     from .feed import Feed
     from .subscription import Subscriber, Subscription
 
-__all__ = ["Batch", "Hub", "Key", "Notice", "Outlet", "Publication", "stream_path"]
+__all__ = ["Amendment", "Batch", "Corrected", "Hub", "Key", "Notice", "Outlet", "Publication", "stream_path"]
 
 FLUSH_S = 0.005
 """After so long the hub lets others have the event loop before it goes on publishing."""
@@ -89,6 +90,7 @@ class Notice(NamedTuple):
             nobody knows how many) of an ephemeral stream were not delivered. ``reset``: its cursor does not belong to
             the stream as it is now. ``failed``: the script has failed, as *error* says, and nothing comes of *n*
             datapoints. ``seen``: it has seen the stream up to *cursor*, of whose end its script made nothing.
+            ``corrected``: what it has been given before is not so any more, as *correction* tells.
             ``ended``: nothing more comes, because of *error*.
         path: Of the stream, as in `Batch`.
     """
@@ -98,6 +100,24 @@ class Notice(NamedTuple):
     n: int | None = None
     error: Exception | None = None
     cursor: str | None = None
+    correction: Corrected | None = None
+
+
+class Corrected(NamedTuple):
+    """What was corrected: one correction, or several at once.
+
+    Attributes:
+        t1, t2: All is between these time stamps, and at them.
+        one: The entry of the ledger; ``None``: there were several.
+    """
+
+    t1: float
+    t2: float
+    one: Correction | None = None
+
+    def with_(self, other: Corrected) -> Corrected:
+        """Return both as one."""
+        return Corrected(min(self.t1, other.t1), max(self.t2, other.t2))
 
 
 class Outlet(Protocol):
@@ -138,6 +158,22 @@ class Publication(NamedTuple):
     committed: float
 
 
+class Amendment(NamedTuple):
+    """A correction that has been committed, on its way to those who follow the stream.
+
+    Attributes:
+        before, end: The states of the stream before it, and with it.
+        committed: When that was, as `time.perf_counter` counts.
+    """
+
+    target: Target
+    substream: Substream
+    correction: Correction
+    before: int
+    end: int
+    committed: float
+
+
 class Hub:
     """Hands publications to feeds, in the order of their commits. Nobody who publishes waits for anybody who follows.
 
@@ -169,7 +205,7 @@ class Hub:
         self._feeds: dict[Key, dict[Feed, None]] = {}
         self._patterns: dict[tuple[str, int], dict[Subscription, None]] = {}
         self._ephemeral: dict[Key, int] = {}
-        self._backlog: deque[Publication] = deque()
+        self._backlog: deque[Publication | Amendment] = deque()
         self._waiting: deque[Callable[[], None]] = deque()
         self._flushing = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -210,7 +246,20 @@ class Hub:
         if len(self._backlog) >= BACKLOG_MAX:
             self._skip(publication)
             return
-        self._backlog.append(publication)
+        self._queue(publication)
+
+    def amend(self, target: Target, correction: Correction, before: int, end: int, committed: float) -> None:
+        """Tell all who follow of *correction*, which has been committed, in its turn between what is published.
+
+        Args:
+            before, end: The states of the stream before it, and with it.
+            committed: When that was, as `time.perf_counter` counts.
+        """
+        if (target.stream.id, Substream.MAIN) in self._feeds:
+            self._queue(Amendment(target, Substream.MAIN, correction, before, end, committed))
+
+    def _queue(self, item: Publication | Amendment) -> None:
+        self._backlog.append(item)
         if not self._flushing:
             self._flushing = True
             # Two turns of the loop: in the first, those who wait for the commit are told of it.
@@ -310,13 +359,17 @@ class Hub:
         while self._waiting and len(self._backlog) < BUSY:
             self._waiting.popleft()()
 
-    def _hand_out(self, publication: Publication) -> None:
-        self._admit(publication)
+    def _hand_out(self, publication: Publication | Amendment) -> None:
+        if isinstance(publication, Publication):
+            self._admit(publication)
         feeds = self._feeds.get((publication.target.stream.id, publication.substream))
         if feeds:
             for feed in tuple(feeds):
                 try:
-                    feed.take(publication)
+                    if isinstance(publication, Publication):
+                        feed.take(publication)
+                    else:
+                        feed.amend(publication)
                 except Exception as e:
                     feed.fail(e)
 

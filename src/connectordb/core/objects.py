@@ -18,7 +18,7 @@ from .creation import (
     plan_stream,
     plan_user,
 )
-from .fields import check_user_name, parse_changes
+from .fields import STORED, check_user_name, parse_changes
 from .identity import Identity, new_apikey
 from .metalog import LOG_NAME, META_NAME, USER_NAME, Logged, log
 from .permissions import Access, Relation
@@ -214,9 +214,15 @@ class ObjectRules(Context):
         """Set the fields in *changes*; see `update_user`. Data already stored stays, whatever the new schema."""
         target, access = self.find_stream(actor, (user, device, name), status=403)
         fields = _writable_changes("stream", name, changes, access)
+        if fields.get("keep"):
+            if not access.may_correct:
+                raise PermissionDenied(f"no permission to delete what '{name}' stores, which setting 'keep' does")
+            if not actor.may_correct(self.permissions):
+                raise PermissionDenied(f"the role allows to append to '{name}' only, and not to delete what is stored")
+        stored = {STORED.get(field, field): value for field, value in fields.items()}
 
         def work(tx: Transaction, note: Note) -> Stream:
-            updated = tx.update_stream(target.stream.id, fields)
+            updated = tx.update_stream(target.stream.id, stored)
             note(target.user, [("UpdateStream", f"{user}/{device}/{name}")])
             return updated
 

@@ -17,10 +17,10 @@ import msgspec
 from ..errors import FolderError
 from .fields import FIELDS
 
-__all__ = ["FULL", "NONE", "Access", "Permissions", "Relation"]
-
+__all__ = ["FULL", "NOBODY_ROLE", "NONE", "Access", "Permissions", "Relation"]
 
 NOBODY_ROLE = "nobody"
+"""The user role of who has not logged in."""
 
 
 class Relation(Enum):
@@ -40,6 +40,16 @@ class Access(NamedTuple):
     can: frozenset[str]
     read: frozenset[str]
     write: frozenset[str]
+
+    @property
+    def may_correct(self) -> bool:
+        """Whether it is right to let somebody correct what is stored, unless the role appends only.
+
+        Who may delete the stream, with all data, may do less than that too: by the matrix of 0.3, a user writes to the
+        streams of its devices by asking the device only.
+        """
+        writes = {"can_access_stream", "can_access_stream_data"} <= self.write
+        return writes or "can_delete_stream" in self.can
 
     def __and__(self, other: Access) -> Access:
         return Access(self.can & other.can, self.read & other.read, self.write & other.write)
@@ -63,6 +73,8 @@ class UserDefaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Role(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What both kinds of roles have. With `append_only`, datapoints are inserted, but not deleted or changed."""
+
     private_access_level: str
     public_access_level: str
     user_access_level: str
@@ -70,6 +82,7 @@ class _Role(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     can_count_users: bool = False
     can_count_devices: bool = False
     can_count_streams: bool = False
+    append_only: bool = False
 
     def level(self, relation: Relation) -> str:
         name: str = getattr(self, f"{relation.value}_access_level")
@@ -192,9 +205,27 @@ class Permissions:
         user, device = self.user_roles.get(user_role), self.device_roles.get(device_role or "none")
         return bool(user and device and getattr(user, flag) and getattr(device, flag))
 
+    def may_correct(self, user_role: str, device_role: str | None = None) -> bool:
+        """Whether these roles allow to delete and change datapoints, where they allow to insert them.
+
+        Args:
+            device_role: ``None``: there is no device.
+        """
+        roles: list[_Role | None] = [self.user_roles.get(user_role)]
+        if device_role is not None:
+            roles.append(self.device_roles.get(device_role))
+        return all(role is not None and not role.append_only for role in roles)
+
+
+def _with_later(flags: dict[str, bool]) -> dict[str, bool]:
+    """Return *flags* with those that are newer than 0.3, as like ones are where they are not said."""
+    return {"stream_keep": flags.get("stream_ephemeral", False), **flags}
+
 
 def _resolve_levels(file: _File) -> dict[str, Access]:
-    fields = {name: frozenset(f for f, on in flags.items() if on) for name, flags in file.rw_access.items()}
+    fields = {
+        name: frozenset(f for f, on in _with_later(flags).items() if on) for name, flags in file.rw_access.items()
+    }
     fields |= {"none": NONE.read, "full": FULL.read}
     levels = {"none": NONE, "full": FULL}
     for name, level in file.access_levels.items():

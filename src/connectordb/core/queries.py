@@ -29,7 +29,7 @@ STREAMS_MAX = 100
 class QueryRules(DataRules):
     """Merges and datasets."""
 
-    async def query_merge(self, actor: Actor, body: Any) -> AsyncGenerator[Block, None]:
+    async def query_merge(self, actor: Actor, body: Any, *, text: bool = True) -> AsyncGenerator[Block, None]:
         """Yield the datapoints of several streams in order of time.
 
         The first step raises whatever can be refused. The event loop is not held up: all is read and worked out in
@@ -37,6 +37,7 @@ class QueryRules(DataRules):
 
         Args:
             body: Decoded JSON, as in ``/query/merge``; ``None`` is an empty list.
+            text: Whether it will be asked for the text of the blocks, which is then made in the other threads.
 
         Raises:
             Invalid (400): *body* is no such thing.
@@ -48,10 +49,11 @@ class QueryRules(DataRules):
 
         wanted = queries.parse_merge([] if body is None else body)
         settings = script_settings(self.settings.limits)
-        async for block in self._run(actor, wanted, lambda source: queries.open_merge(wanted, source, settings)):
+        begun = self._run(actor, wanted, lambda source: queries.open_merge(wanted, source, settings), text)
+        async for block in begun:
             yield block
 
-    async def query_dataset(self, actor: Actor, body: Any) -> AsyncGenerator[Block, None]:
+    async def query_dataset(self, actor: Actor, body: Any, *, text: bool = True) -> AsyncGenerator[Block, None]:
         """Yield the rows of a table: datapoints, each with an object of the columns. As `query_merge`.
 
         Args:
@@ -63,12 +65,12 @@ class QueryRules(DataRules):
         settings = script_settings(self.settings.limits)
         streams = list(_streams_of(wanted))
         async for block in self._run(
-            actor, streams, lambda source: queries.open_dataset(wanted, source, settings, source.check)
+            actor, streams, lambda source: queries.open_dataset(wanted, source, settings, source.check), text
         ):
             yield block
 
     async def _run(
-        self, actor: Actor, streams: list[StreamQuery], begin: Callable[[_Stored], Iterator[Batch]]
+        self, actor: Actor, streams: list[StreamQuery], begin: Callable[[_Stored], Iterator[Batch]], text: bool
     ) -> AsyncGenerator[Block, None]:
         named = sum(1 for stream in streams if stream.stream)
         if named > STREAMS_MAX:
@@ -83,7 +85,7 @@ class QueryRules(DataRules):
                 raise
             return blocks_of(batches)
 
-        async with aclosing(self.workshop.blocks(Work(blocks, self.settings.limits.query_s))) as found:
+        async with aclosing(self.workshop.blocks(Work(blocks, self.settings.limits.query_s, text=text))) as found:
             async for block in found:
                 yield block
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, overload
 
 from ..block import Block
 from ..datapoint import Datapoint
@@ -12,6 +12,7 @@ from ..errors import ScriptError
 
 if TYPE_CHECKING:
     from ..pipescript import Batch, Script, Settings
+    from ..store.base import Summary
     from .settings import LimitSettings
 
 __all__ = [
@@ -53,21 +54,24 @@ _kept = lru_cache(maxsize=256)(_compiled)
 
 
 def transformed(
-    blocks: Iterable[Block], script: Script, limit: int | None, check: Callable[[], None]
+    blocks: Iterable[Block | Sequence[Summary]], script: Script, limit: int | None, check: Callable[[], None]
 ) -> Iterator[Batch]:
     """Yield what *script* makes of *blocks*, which are one input; empty batches where it gives nothing.
 
     Args:
+        blocks: Among them what is known of runs of numbers, if `Script.folds`.
         limit: At most so many datapoints; ``None``: all.
         check: Called now and then; raises if that is to end.
 
     Raises:
         ScriptError: the script fails on a datapoint.
     """
+    from ..pipescript import Batch
+
     running = script.start(check=check)
     left = limit
     for batch in batches_of(blocks):
-        for out in running.pieces(batch):
+        for out in running.pieces(batch) if isinstance(batch, Batch) else [running.feed_runs(batch)]:
             made, left, ended = _cut(out, left)
             yield made
             if ended:
@@ -79,11 +83,16 @@ def transformed(
             return
 
 
-def batches_of(blocks: Iterable[Block]) -> Iterator[Batch]:
-    """Yield *blocks* as batches, without who sent the datapoints."""
+@overload
+def batches_of(blocks: Iterable[Block]) -> Iterator[Batch]: ...
+@overload
+def batches_of(blocks: Iterable[Block | Sequence[Summary]]) -> Iterator[Batch | Sequence[Summary]]: ...
+def batches_of(blocks: Iterable[Block | Sequence[Summary]]) -> Iterator[Batch | Sequence[Summary]]:
+    """Yield *blocks* as batches, without who sent the datapoints; what is known of runs as it is."""
     from ..pipescript.blocks import batch_of
 
-    return map(batch_of, blocks)
+    for block in blocks:
+        yield batch_of(block) if isinstance(block, Block) else block
 
 
 def blocks_of(batches: Iterable[Batch | None]) -> Iterator[Block | None]:

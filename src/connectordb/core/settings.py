@@ -278,6 +278,30 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(ge=1, le=1_000_000, description="Most writes that share one transaction and one sync to disk."),
     ] = 1_000
     read_threads: Annotated[int, Meta(ge=1, le=256, description="Threads that read datapoints from disk.")] = 4
+    seal: Annotated[
+        bool, Meta(description="Whether datapoints are packed into compressed blocks, in the background.")
+    ] = True
+    seal_after_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=31_536_000,
+            description="How long datapoints of a slow stream wait until they are packed, in seconds.",
+        ),
+    ] = 60.0
+    retention_every_s: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=31_536_000,
+            description="How often streams that are not kept for ever are looked through for old datapoints, in "
+            "seconds.",
+        ),
+    ] = 600.0
+    cache_bytes: Annotated[
+        int,
+        Meta(ge=0, le=2**40, description="Memory for blocks that were read and may be read again, in bytes."),
+    ] = 32 * 1024 * 1024
 
 
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from ..columns import Categories, Column, Mixed
 from ..errors import Invalid
 from ..pipescript import Batch
-from ..pipescript.columns import Categories, Column, Mixed
+from ..store.base import Summary
 
 __all__ = ["POINTS_MAX", "POINTS_MIN", "Thinning"]
 
@@ -19,10 +20,13 @@ POINTS_MIN: Final = 5
 POINTS_MAX: Final = 100_000
 BUCKETS_PER_POINT: Final = 4
 """Most buckets, for each datapoint that is wanted; of each, two datapoints are kept."""
+RUN_POINTS: Final = 10_000
+"""About so many datapoints are in a run of which a store knows something without looking at them."""
 KEPT_BYTES_MAX: Final = 32 * 1024 * 1024
 """Of values that are no numbers, so much is kept, as JSON."""
 
 _NUMBERS: Final = frozenset({int, float})
+_FIRST: Final = np.array([0])
 _encode = msgspec.json.Encoder().encode
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -39,13 +43,26 @@ class Thinning:
     them.
 
     Up to so many datapoints of numbers are left as they are.
+
+    Attributes:
+        takes_runs: Of numbers in a run it is enough to know the smallest, the largest, the first and the last:
+            `feed_runs`. From other datapoints no more than that is taken then.
+        fits: Every run will do.
     """
 
-    def __init__(self, points: int) -> None:
-        """Prepare to thin to *points*, which are from `POINTS_MIN` to `POINTS_MAX`."""
+    fits: None = None
+
+    def __init__(self, points: int, n: int = 0) -> None:
+        """Prepare to thin to *points*, which are from `POINTS_MIN` to `POINTS_MAX`.
+
+        Args:
+            n: So many datapoints are to come, or about as many; 0: nobody knows.
+        """
+        self.takes_runs = 2 * (n // RUN_POINTS) >= points
         self._points = points
         self._kept: _Numbers | _Changes | None = None
         self._null: float | None = None
+        self._end: tuple[float, Any] | None = None  # the last number, which may not have been kept
 
     def feed(self, batch: Batch) -> None:
         """Take the next datapoints.
@@ -58,14 +75,30 @@ class Thinning:
             column = batch.column
             assert column is not None  # noqa: S101
             numbers = column.values if isinstance(column, Mixed) else column
-            self._numbers(batch.t[0]).feed(batch.times, np.asarray(numbers, np.float64), column)
+            self._feed_numbers(batch.times, np.asarray(numbers, np.float64), column)
         elif kind == "other":
             self._feed_values(batch)
         else:
             self._changes(batch.t[0]).feed(batch)
 
+    def feed_runs(self, runs: Sequence[Summary]) -> None:
+        """The same for numbers of which only this is known, if it `takes_runs`."""
+        t = np.array([(run.t_low, run.t_high) for run in runs], np.float64)
+        values = np.array([(run.low, run.high) for run in runs], object)
+        swapped = t[:, 0] > t[:, 1]
+        for array in (t, values):
+            array[swapped] = array[swapped][:, ::-1]
+        first, last = runs[0], runs[-1]
+        self._choose_from(
+            t.ravel(), values.astype(np.float64).ravel(), values.ravel().tolist(), (first.t1, first.first)
+        )
+        self._end = last.t2, last.last
+
     def end(self) -> Iterator[Batch]:
         """Yield what is left of all."""
+        if self._end is not None:
+            t, value = self._end
+            self._choose_from(np.array([t]), _floats([value]), [value])
         if self._kept is not None:
             yield self._kept.end()
         elif self._null is not None:
@@ -87,7 +120,32 @@ class Thinning:
             self._changes(t[0]).feed(batch)
             return
         values = [d[i] for i in rows]
-        self._numbers(t[rows[0]]).feed(np.array([t[i] for i in rows], np.float64), _floats(values), values)
+        self._feed_numbers(np.array([t[i] for i in rows], np.float64), _floats(values), values)
+
+    def _feed_numbers(self, t: Floats, x: Floats, values: Column | list[Any]) -> None:
+        if not self.takes_runs:
+            self._numbers(float(t[0])).feed(t, x, values)
+            return
+        for start in range(0, len(t), RUN_POINTS):
+            part = x[start : start + RUN_POINTS]
+            rows = start + np.sort([part.argmin(), part.argmax()])
+            self._choose_from(t[rows], x[rows], _taken(values, rows), (float(t[0]), _taken(values, _FIRST)[0]))
+        self._end = float(t[-1]), _taken(values, np.array([len(t) - 1]))[0]
+
+    def _choose_from(self, t: Floats, x: Floats, values: list[Any], first: tuple[float, Any] | None = None) -> None:
+        """Take numbers of which some may be the same datapoint, one after the other.
+
+        Args:
+            first: The first of those that they stand for.
+        """
+        kept = self._numbers(float(t[0]))
+        if first is not None and not kept.n:
+            t, x, values = np.append(first[0], t), np.append(_floats(first[1:]), x), [first[1], *values]
+        t_before, x_before = kept.latest
+        new = (t != np.append(t_before, t[:-1])) | (x != np.append(x_before, x[:-1]))
+        rows = np.flatnonzero(new)
+        if len(rows):
+            kept.feed(t[rows], x[rows], _taken(values, rows))
 
     def _numbers(self, t: float) -> _Numbers:
         if self._kept is None:
@@ -124,11 +182,21 @@ class _Numbers:
         self._x = np.empty((room, 2), np.float64)
         self._d = np.empty((room, 2), object)
         self._first: tuple[float, float, Any] | None = None
-        self._last: tuple[float, float, Any] = (0.0, 0.0, None)
+        self._last: tuple[float, float, Any] = (np.nan, np.nan, None)
+
+    @property
+    def n(self) -> int:
+        """How many have come."""
+        return self._n
+
+    @property
+    def latest(self) -> tuple[float, float]:
+        """Time stamp and number of the one that came last; not a number if there is none."""
+        return self._last[:2]
 
     def feed(self, t: Floats, x: Floats, values: Column | list[Any]) -> None:
         if self._first is None:
-            self._first = float(t[0]), float(x[0]), _taken(values, np.array([0]))[0]
+            self._first = float(t[0]), float(x[0]), _taken(values, _FIRST)[0]
         self._last = float(t[-1]), float(x[-1]), _taken(values, np.array([len(x) - 1]))[0]
         start = 0
         while start < len(x):
@@ -272,7 +340,7 @@ def _taken(values: Column | list[Any], rows: NDArray[np.intp]) -> list[Any]:
     return list(values[rows].tolist())
 
 
-def _floats(values: list[Any]) -> Floats:
+def _floats(values: Sequence[Any]) -> Floats:
     try:
         return np.array([float(value) for value in values], np.float64)
     except OverflowError:

@@ -81,6 +81,8 @@ def back_up(path: Path, target: Path, *, damaged: bool = False, watch: Watch | N
     """
     began_s = time.monotonic()
     path, target = Folder.check(path), _check_empty(target.resolve())
+    if target.is_relative_to(path.resolve()):
+        raise FolderError(f"{target} is inside {path}: choose a folder elsewhere, on another disk if possible")
     rest = _REST if Folder.state(path).in_use else 0.0
     with _unfinished(target) as part:
         _copy_files(path, part)
@@ -95,6 +97,11 @@ def back_up(path: Path, target: Path, *, damaged: bool = False, watch: Watch | N
 
 def restore(source: Path, path: Path, *, damaged: bool = False, watch: Watch | None = None) -> Copied:
     """Make the new database folder *path* of the backup *source*, checked before and after; otherwise as `back_up`."""
+    try:
+        Folder.check(source)
+    except FolderError as e:
+        reason = str(e).partition(": make a database")[0]
+        raise FolderError(f"{reason}: name a folder that `connectordb backup` has made") from None
     _check_empty(path.resolve())
     if not damaged:
         _refuse(str(source), list(islice(check(source, watch=watch), _FINDINGS_MAX)))

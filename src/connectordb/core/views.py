@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from .. import wire
 from ..store.base import Device, Stream, User
-from .fields import FIELDS
+from .fields import FIELDS, STORED
 from .permissions import Access
 
 __all__ = ["view_device", "view_stream", "view_user"]
@@ -25,6 +27,8 @@ def view_device(device: Device, access: Access) -> wire.Device:
 def view_stream(stream: Stream, access: Access, device: str | None = None) -> wire.Stream:
     """Return the readable fields of *stream*, and the name of its *device* if given."""
     view = wire.Stream(**_readable("stream", stream, access))
+    if not view.keep:  # as ConnectorDB 0.3 shows streams
+        view.keep = msgspec.UNSET
     if device is not None:
         view.device = device
     return view
@@ -32,7 +36,7 @@ def view_stream(stream: Stream, access: Access, device: str | None = None) -> wi
 
 def _readable(kind: str, record: User | Device | Stream, access: Access) -> dict[str, Any]:
     return {
-        field: getattr(record, field)
+        field: getattr(record, STORED.get(field, field))
         for field in ("name", *FIELDS[kind])
         if f"{kind}_{field}" in access.read and field != "password"
     }

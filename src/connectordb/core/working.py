@@ -36,13 +36,17 @@ class Work:
         begin: Gives what comes out; ``None`` where it has taken time and gives nothing. It is called with `check`, to
             be called where a single step may take long.
         query_s: After so many seconds of work it ends with an error. What a slow reader takes between steps is no time.
+        text: Whether it makes the text of the blocks, too.
 
     Attributes:
         stopped: Nobody wants the rest: it ends at the next look.
     """
 
-    def __init__(self, begin: Callable[[Callable[[], None]], Iterable[Block | None]], query_s: float) -> None:
+    def __init__(
+        self, begin: Callable[[Callable[[], None]], Iterable[Block | None]], query_s: float, *, text: bool = True
+    ) -> None:
         self._begin = begin
+        self._text = text
         self._query_s = query_s
         self._left_s = query_s
         self._until = 0.0
@@ -65,7 +69,7 @@ class Work:
             if block is not None:
                 blocks.append(block)
                 n += block.n
-                size += len(block.json)
+                size += len(block.json) if self._text else block.size
             self.check()
             now = monotonic()
             if n >= STEP_POINTS or size >= STEP_BYTES or now > began + STEP_S:
@@ -108,13 +112,14 @@ class Workshop:
         try:
             more = True
             while more:
-                blocks, more = await self._run(work.step)
+                blocks, more = await self.run(work.step)
                 for block in blocks:
                     yield block
         finally:
             work.stopped = True
 
-    async def _run(self, step: Callable[[], T]) -> T:
+    async def run(self, step: Callable[[], T]) -> T:
+        """Return what *step* returns, which takes a moment."""
         await self._places.acquire()
         loop = asyncio.get_running_loop()
 

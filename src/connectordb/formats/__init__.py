@@ -6,7 +6,7 @@ holds more than a part of it in memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, BinaryIO, Final, NamedTuple
@@ -79,7 +79,7 @@ def encoder(
     return made
 
 
-def read(name: str, file: BinaryIO, *, remote: bool = False) -> Iterator[Block]:
+def read(name: str, file: BinaryIO, *, remote: bool = False) -> Generator[Block, None, None]:
     """Yield the datapoints of *file*, in its order, which need not be that of time; a part of the file at a time.
 
     Args:
@@ -94,7 +94,7 @@ def read(name: str, file: BinaryIO, *, remote: bool = False) -> Iterator[Block]:
             yielded. Or there is no such format.
         ImportError: a library is missing; the text says what to install.
     """
-    reader: Callable[..., Iterator[Block]] = _module(name).read
+    reader: Callable[..., Generator[Block, None, None]] = _module(name).read
     return reader(file, remote=remote)
 
 

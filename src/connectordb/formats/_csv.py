@@ -12,26 +12,37 @@ import io
 import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
 from ..block import Block
+from ..columns import Categories, Column, Records
 from ..datapoint import Datapoint
 from ..datapoints import to_timestamp
 from ..errors import InvalidValue
+from ..rows import Piece, labels_of, orjson, rows_text
 from ._chunks import JSON_ERRORS, rows_at_once
 from ._encoder import check_columns
+
+if TYPE_CHECKING:
+    from ..columns import Floats
 
 __all__ = ["encoder", "read"]
 
 STEP_ROWS = 1000
 """Rows written at once: meanwhile no other thread runs."""
+ARRAY_ROWS = 32
+"""So many datapoints, if they are columns, are written all at once."""
 FIELD_CHARS_MAX = 64 * 1024 * 1024
 
 _BLANK = " \t\r\n"
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _WORDS = {"true": True, "false": False, "null": None}
+_FOREIGN = {"TRUE": True, "True": True, "FALSE": False, "False": False, "NaN": None, "nan": None, "NAN": None}
+"""How spreadsheets, Python and others write these."""
+_INFINITE = re.compile(r"[+-]?(?:inf|Inf|INF|infinity|Infinity|INFINITY)")
+_TIMES = ("t", "time", "timestamp", "date", "datetime", "ts")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 _encode = msgspec.json.Encoder().encode
@@ -51,10 +62,33 @@ class _Table:
         if self._header:
             writer.writerow(self._header)
             self._header = []
+        columns = block.columns if block.n >= ARRAY_ROWS and orjson() is not None else None
+        pieces = None if columns is None else self._pieces(*columns)
+        if pieces is not None:
+            return text.getvalue().encode() + rows_text(pieces, block.n)
         points = block.points
         for start in range(0, len(points), STEP_ROWS):
             writer.writerows(self._rows(points[start : start + STEP_ROWS]))
         return text.getvalue().encode()
+
+    def _pieces(self, times: Floats, values: Column) -> list[Piece] | None:
+        """Return what a row is put together of; ``None``: there is a column that needs a look at each value."""
+        columns: list[Column | None] = [values]
+        if self._columns is not None:
+            fields = values.fields if isinstance(values, Records) else {}
+            columns = [fields.get(name) for name in self._columns]
+        pieces: list[Piece] = [times]
+        for column in columns:
+            pieces.append(b",")
+            if isinstance(column, Records):
+                return None
+            if isinstance(column, Categories):
+                pieces.append(labels_of(column, _label))
+            elif column is not None:
+                pieces.append(column)
+        if self._writers:
+            pieces.append(b",")
+        return [*pieces, b"\r\n"]
 
     def _rows(self, points: Sequence[Datapoint]) -> list[Any]:
         names = self._columns
@@ -90,6 +124,13 @@ def _field(value: Any) -> Any:
     return value
 
 
+def _label(label: str) -> bytes:
+    """A string as a field, in quotes where it has to be."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerow(["", _field(label)])
+    return text.getvalue()[len(",") : -len("\r\n")].encode()
+
+
 def _name(name: str) -> str:
     """A name of a column. They are not JSON, but for those that would be a formula."""
     return _encode(name).decode() if not name or name.startswith((*_FORMULA, '"')) else name
@@ -101,6 +142,8 @@ def _misread(text: str) -> bool:
         not core
         or core[0] in '"{['
         or core in _WORDS
+        or core in _FOREIGN
+        or _INFINITE.fullmatch(core) is not None
         or text.startswith(_FORMULA)
         or core.startswith(_FORMULA)
         or _NUMBER.fullmatch(core) is not None
@@ -133,7 +176,8 @@ def read(file: BinaryIO, *, remote: bool = False) -> Iterator[Block]:
         told = e.msg if isinstance(e, InvalidValue) else "it is not UTF-8" if isinstance(e, UnicodeError) else str(e)
         raise InvalidValue(f"line {max(1, rows.line_num)}: {told}") from None
     finally:
-        text.detach()  # or it would close the file
+        if not file.closed:  # by an interrupted reader
+            text.detach()  # or it would close the file
     if points:
         yield Block.of(points)
 
@@ -142,8 +186,14 @@ def _header(names: list[str], time_of: Callable[[str], float]) -> Callable[[list
     """Return what makes a datapoint of a row under this header. *time_of* reads its time."""
     names = [_value(name) if name.startswith('"') else name for name in names]
     if names.count("t") != 1 or len(names) < 2 or len(set(names)) != len(names):
+        hint = ""
+        if len(names) == 1 and (separator := next((c for c in ";\t|" if c in names[0]), None)):
+            hint = f". Its fields have to be separated by commas, not by {separator!r}"
+        elif "t" not in names and (times := next((name for name in names if name.lower() in _TIMES), None)):
+            hint = f". If the times are in {times!r}, call that 't'"
         raise InvalidValue(
             f"the header has to name 't' and further columns, each once, as in 't,d'; it is {','.join(names)[:80]!r}"
+            f"{hint}"
         )
     n, t_at = len(names), names.index("t")
     others = [(at, name) for at, name in enumerate(names) if name != "t"]
@@ -186,6 +236,10 @@ def _value(text: str) -> Any:
         return text or None
     if core in _WORDS:
         return _WORDS[core]
+    if core in _FOREIGN:
+        return _FOREIGN[core]
+    if core[-1] in "fFyY" and _INFINITE.fullmatch(core):
+        raise InvalidValue(f"{core} is no value: a number is finite. As a text, it stands in quotes of its own")
     if core[0] in '-0123456789"{[':
         try:
             return _decode(core)

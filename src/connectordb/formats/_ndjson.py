@@ -8,6 +8,7 @@ from typing import BinaryIO
 import msgspec
 
 from ..block import Block
+from ..rows import rows_json
 from ._chunks import READ_POINTS, chunks_of, decode_block
 
 __all__ = ["encoder", "read"]
@@ -18,6 +19,9 @@ _encode_lines = msgspec.json.Encoder().encode_lines
 
 class _Lines:
     def feed(self, block: Block) -> bytes:
+        columns = None if block.has_json else block.columns
+        if columns is not None:
+            return rows_json(*columns, b"\n") + b"\n"
         text = block.json
         if b"\n" in text:  # white space between the tokens: strings have it escaped
             return _encode_lines(block.points)

@@ -11,7 +11,7 @@ import io
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from tempfile import SpooledTemporaryFile
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import numpy as np
@@ -19,16 +19,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..block import Block
+from ..columns import Categories, Column, Mixed, Records
 from ..errors import TooLarge
 from ._encoder import check_columns
+
+if TYPE_CHECKING:
+    from ..columns import Floats
 
 __all__ = ["NANOSECONDS_END_S", "Sink", "Table"]
 
 BATCH_ROWS: Final = 65_536
 BATCH_BYTES: Final = 8 * 1024 * 1024
 """A batch is written when there are so many datapoints, or bytes of them as JSON."""
+ARRAY_ROWS: Final = 256
+"""So many datapoints, if they are columns, are a batch by themselves."""
 MEMORY_BYTES: Final = 8 * 1024 * 1024
 """A temporary file is in memory until it is longer than this."""
+AS_IT_IS_BYTES: Final = 32 * 1024 * 1024
+"""What comes behind that in a temporary file is compressed, which takes longer than all the rest."""
 NANOSECONDS_END_S: Final = 9_214_646_400.0
 """The year 2262: later does not fit in 64 bits of nanoseconds."""
 EXACT_INT: Final = 2**53
@@ -36,7 +44,8 @@ EXACT_INT: Final = 2**53
 
 _NARROW: Final[dict[type, pa.DataType]] = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
 _JSON: Final = pa.json_()
-_OPTIONS: Final = pa.ipc.IpcWriteOptions(compression="lz4")
+_AS_IT_IS: Final = pa.ipc.IpcWriteOptions()
+_SMALL: Final = pa.ipc.IpcWriteOptions(compression="lz4")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -54,14 +63,12 @@ class _Column:
         self.kind: pa.DataType = pa.null()
         self.exact = True
 
-    def take(self, values: list[Any]) -> pa.Array:
-        """Return *values* in their narrowest type."""
-        array = _narrow(values)
+    def take(self, array: pa.Array) -> None:
+        """Note what there is in *array*, which has the narrowest type of its values."""
         if array.type == pa.int64() and self.exact:
             ends = pc.min_max(array).as_py()
             self.exact = ends["min"] >= -EXACT_INT and ends["max"] <= EXACT_INT
         self.kind = self._with(array.type)
-        return array
 
     def _with(self, other: pa.DataType) -> pa.DataType:
         kinds = {self.kind, other} - {pa.null()}
@@ -107,6 +114,9 @@ class Table:
 
     def feed(self, block: Block) -> None:
         """Take *block*. Raises `TooLarge` if the bound is reached."""
+        if block.n >= ARRAY_ROWS and block.columns is not None:
+            self._feed_columns(*block.columns)
+            return
         points = block.points
         self._t += [point.t for point in points]
         self._o += [point.o for point in points]
@@ -116,9 +126,23 @@ class Table:
                 values += [row.get(column.name) for row in rows]
         else:
             self._values[0] += [point.d for point in points]
-        self._bytes += len(block.json)
+        self._bytes += block.size
         if len(self._t) >= BATCH_ROWS or self._bytes >= BATCH_BYTES:
             self._put_aside()
+
+    def _feed_columns(self, times: Floats, values: Column) -> None:
+        if self._t:
+            self._put_aside()
+        for start in range(0, len(times), BATCH_ROWS):
+            part = values[start : start + BATCH_ROWS]
+            n = len(part)
+            if self._wide:
+                fields = part.fields if isinstance(part, Records) else {}
+                found = [fields.get(column.name) for column in self._columns]
+                arrays = [pa.nulls(n) if field is None else _array(field) for field in found]
+            else:
+                arrays = [_array(part)]
+            self._write(pa.array(times[start : start + n]), [*arrays, pa.nulls(n)])
 
     def finish(self) -> pa.Schema:
         """Take no more, and return the names and types of the columns."""
@@ -144,13 +168,19 @@ class Table:
 
     def _put_aside(self) -> None:
         times = pa.array(self._t, pa.float64())
-        self._t_max = max(self._t_max, pc.max(times).as_py())
-        arrays = [times, *(column.take(values) for column, values in zip(self._columns, self._values, strict=True))]
-        arrays.append(self._writers.take(self._o))
+        arrays = list(map(_narrow, [*self._values, self._o]))
         self._empty()
+        self._write(times, arrays)
+
+    def _write(self, times: pa.Array, arrays: list[pa.Array]) -> None:
+        self._t_max = max(self._t_max, pc.max(times).as_py())
+        for column, array in zip([*self._columns, self._writers], arrays, strict=True):
+            column.take(array)
+        arrays = [times, *arrays]
         batch = pa.RecordBatch.from_arrays(arrays, names=[str(at) for at in range(len(arrays))])
         sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, batch.schema, options=_OPTIONS) as writer:
+        options = _AS_IT_IS if self._starts[-1] < AS_IT_IS_BYTES else _SMALL
+        with pa.ipc.new_stream(sink, batch.schema, options=options) as writer:
             writer.write_batch(batch)
         data = sink.getvalue()
         end = self._starts[-1] + data.size
@@ -205,6 +235,19 @@ def _narrow(values: list[Any]) -> pa.Array:
     elif kinds == {int, float} and all(type(v) is not int or -EXACT_INT <= v <= EXACT_INT for v in values):
         return pa.array(values, pa.float64())
     return _texts(values)
+
+
+def _array(column: Column) -> pa.Array:
+    """As `_narrow`, of a column."""
+    if isinstance(column, Mixed):
+        return _array(column.values)
+    if isinstance(column, Categories):
+        return pa.array(column.labels, pa.string()).take(pa.array(column.codes))
+    if isinstance(column, Records):
+        return _texts(column.tolist())
+    if column.dtype.kind == "f" and not np.isfinite(column).all():  # null, as in JSON
+        return _narrow(column.tolist())
+    return pa.array(column)
 
 
 def _texts(values: list[Any]) -> pa.Array:

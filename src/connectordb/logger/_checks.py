@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 import msgspec
 
 from ..errors import Invalid, InvalidValue, SchemaInvalid
 from ..schema import compile_schema
-from ..wire import StreamCreate
+from ..wire import KEEP_MAX_S, KEEP_MIN_S, StreamCreate
 from ._spool import SpoolStream
 from ._values import encode_value
 
@@ -66,9 +67,14 @@ def schema_text(schema: Mapping[str, Any] | str) -> str:
 def creation_text(fields: dict[str, Any]) -> str:
     """Return the *fields* to create a stream with as JSON. Raises `Invalid`."""
     try:
-        msgspec.convert(fields, StreamCreate)
+        fields = {n: v.total_seconds() if isinstance(v, timedelta) else v for n, v in fields.items()}
+        wanted = msgspec.convert(fields, StreamCreate)
+        if wanted.keep and not KEEP_MIN_S <= wanted.keep <= KEEP_MAX_S:
+            raise ValueError(f"keep is in seconds: 0, which is for ever, or {KEEP_MIN_S} to {KEEP_MAX_S:g}")
+        if wanted.keep and wanted.ephemeral:
+            raise ValueError("an ephemeral stream keeps no datapoints: leave keep out")
         return msgspec.json.encode(fields).decode()
-    except (msgspec.MsgspecError, TypeError) as e:
+    except (msgspec.MsgspecError, TypeError, ValueError) as e:
         raise Invalid(f"the stream cannot be created with these fields: {e}") from None
 
 

@@ -180,7 +180,7 @@ class BaseLogger:
             name: Name of the stream, without user and device.
             schema: JSON Schema of its values. ``None``: any value, until the server's schema is known.
             fields: Other fields to create it with: `nickname`, `description`, `icon`, `datatype`, `ephemeral`,
-                `downlink`.
+                `downlink`, `keep` (in seconds, or a `timedelta`).
 
         Raises:
             Invalid: the name or a field is none.

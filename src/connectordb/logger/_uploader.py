@@ -37,6 +37,7 @@ from ..errors import (
     RequestError,
     SchemaInvalid,
     ServerError,
+    StorageFull,
     TooLarge,
     TooManyRequests,
     TransportError,
@@ -192,8 +193,8 @@ class Uploader:
             return
         try:
             report = self._upload(stream, batch, contents)
-        except ConnectFailed:
-            raise  # nothing was sent, so it is not the batch
+        except (ConnectFailed, StorageFull):
+            raise  # nothing was sent, or there is no room for anything: it is not the batch
         except (TransportError, ServerError):
             self._outbox.failed(batch)
             raise

@@ -10,10 +10,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from . import builtins
-from .columns import Batch
-from .dataset import Column, batched, dataset, merge, points_of, times
+from .batch import Batch
+from .dataset import Column, dataset, times
 from .explain import explain
 from .interpolate import find_interpolator
+from .merging import batched, merge, points_of
 from .plan import Settings
 from .registry import meta_interpolators, meta_transforms
 from .script import Running, Script, batches_of, compile_script

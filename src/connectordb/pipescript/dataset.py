@@ -1,66 +1,26 @@
-"""Several streams as one: merged by time, or as the columns of a table. All of it streams."""
+"""Several streams as the columns of a table. All of it streams."""
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import isfinite
-from operator import itemgetter
 from typing import Any, Final
 
 from ..errors import Invalid, ScriptError
-from .columns import Batch
+from .batch import Batch
 from .interpolate import BoundInterpolator, find_interpolator
+from .merging import batched, points_of
 from .registry import Point
 from .script import Script
 from .values import Failure, is_writable, show
 
-__all__ = ["DT_MIN_S", "ROWS_MAX", "Column", "batched", "check_times", "dataset", "merge", "points_of", "times"]
+__all__ = ["DT_MIN_S", "ROWS_MAX", "Column", "check_times", "dataset", "times"]
 
 DT_MIN_S: Final = 0.001
 """Shortest step of a dataset by time, in seconds."""
 ROWS_MAX: Final = 10_000_000
 """Rows of a dataset by time."""
-BATCH_MAX: Final = 1024
-
-
-def points_of(batches: Iterable[Batch]) -> Iterator[Point]:
-    """Yield the datapoints of *batches* one by one."""
-    for batch in batches:
-        yield from zip(batch.t, batch.d, strict=True)
-
-
-def batched(points: Iterable[Point], n: int = BATCH_MAX) -> Iterator[Batch]:
-    """Yield *points* in batches: the first of one datapoint, the next ones larger, up to *n*.
-
-    If *points* fails, what came before is yielded first.
-    """
-    size = 1
-    t: list[float] = []
-    d: list[Any] = []
-    try:
-        for point in points:
-            t.append(point[0])
-            d.append(point[1])
-            if len(t) >= size:
-                yield Batch(t, d)
-                t, d = [], []
-                size = min(2 * size, n)
-    except Exception:
-        if t:
-            yield Batch(t, d)
-        raise
-    if t:
-        yield Batch(t, d)
-
-
-def merge(streams: Iterable[Iterable[Point]]) -> Iterator[Point]:
-    """Yield the datapoints of all *streams* in order of time; of equal times the earlier stream first.
-
-    Only the next datapoint of each stream is looked at: one that is out of order stays so.
-    """
-    return heapq.merge(*streams, key=itemgetter(0))
 
 
 def check_times(t1: float, t2: float, dt: float) -> None:

@@ -13,16 +13,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from ..columns import Kind, numpy
 from ..errors import ScriptError
 from . import values
-from .columns import Batch, Kind, numpy
+from .batch import Batch
+from .fold import is_extreme, is_first, is_last, stages_of
 from .limits import DEFAULT_LIMITS, HEAVY, Keep, Limits, Room, weight
 from .plan import Part, apply
-from .registry import Ahead, Copy, Filter, Inner, Point, PointStep
+from .registry import Ahead, Copy, Filter, Inner, Point, PointStep, Skipping
 from .syntax import Binary, Object, Pipe, Unary
 from .values import Failure
+
+if TYPE_CHECKING:
+    from ..store.base import Summary
 
 __all__ = [
     "COLUMNS_MIN",
@@ -33,7 +38,6 @@ __all__ = [
     "Run",
     "RunningInner",
     "Stage",
-    "stages_of",
 ]
 
 COLUMNS_MIN = 16
@@ -107,7 +111,7 @@ class Stage:
         """Return *part*, running."""
         if part.transform is None:
             return _ValueStage(part, run)
-        if _is_last(part):
+        if is_last(part):
             return _LastStage(part, run)
         return _BY_KIND[part.transform.kind](part, run)
 
@@ -117,7 +121,7 @@ class Stage:
 
     def knows(self, kind: Kind) -> bool:
         """Return whether it can work on whole columns of *kind*."""
-        if isinstance(self, _AheadStage | _LastStage):
+        if isinstance(self, _AheadStage | _LastStage | _FirstStage):
             return True
         from .kernels import stage_program
 
@@ -131,6 +135,10 @@ class Stage:
             column.feed(batch)
         self.waiting = self.waiting.then(batch)
         return self.keeping(_weight(batch), self.aligned())
+
+    def feed_runs(self, runs: Sequence[Summary]) -> Batch:
+        """The same for numbers of which only this is known; for the first stage of what `fold.folds`."""
+        raise NotImplementedError
 
     def keeping(self, more: int, out: Batch) -> Batch:
         """Count *more* bytes as kept. Return *out*, with the error if there is one."""
@@ -305,14 +313,31 @@ class _LastStage(Stage):
             self.latest = batch.slice(batch.n - 1, batch.n)
         return Batch([], [])
 
+    def feed_runs(self, runs: Sequence[Summary]) -> Batch:
+        self.latest = Batch([runs[-1].t2], [runs[-1].last])
+        return Batch([], [])
+
     def end(self) -> Batch:
         return self.latest
+
+
+class _FirstStage(Stage):
+    """``if first`` at the beginning of a script: nothing comes after the first datapoint, so no more is read."""
+
+    def build(self, builder: Builder) -> None:
+        pass
+
+    def feed(self, batch: Batch) -> Batch:
+        out = batch.slice(0, min(1, batch.n))
+        out.stop = Ended() if batch.n else None
+        return out
 
 
 class _TotalStage(Stage):
     """A part in front of ``if last``: what it gives for the last datapoint, without working out what it gives before.
 
-    Numbers wait until there are many of them, as each time all that was kept may have to be looked at.
+    Numbers wait until there are many of them, as each time all that was kept may have to be looked at; `min` and `max`
+    keep but one.
     """
 
     def build(self, builder: Builder) -> None:
@@ -324,10 +349,12 @@ class _TotalStage(Stage):
     @staticmethod
     def fits(part: Part) -> bool:
         """Return whether *part* can be run so."""
-        return part.one_to_one and not (part.stateless or part.peeks or part.retimes or part.constant)
+        if part.retimes:
+            return is_extreme(part)
+        return part.one_to_one and not (part.stateless or part.peeks or part.constant)
 
     def feed(self, batch: Batch) -> Batch:
-        if not self.run.columnwise or batch.kind not in _LIGHT:
+        if not self.run.columnwise or batch.kind not in _LIGHT or self.part.retimes:
             out = self.flushed()
             return out if out.stop is not None else self.taken(batch)
         out = self.flushed() if self.heap and self.heap[0].kind != batch.kind else Batch([], [])
@@ -339,6 +366,16 @@ class _TotalStage(Stage):
             if self.n >= WAITING_MAX:
                 out = self.flushed()
         return out
+
+    def feed_runs(self, runs: Sequence[Summary]) -> Batch:
+        out = self.flushed()
+        if out.stop is not None:
+            return out
+        for step in self.copy.steps.values():
+            if isinstance(step, Skipping):
+                step.skip(runs)
+        self.seen += sum(run.n for run in runs) - 1
+        return self.rows(Batch([runs[-1].t2], [runs[-1].last]))
 
     def flushed(self) -> Batch:
         """Take in the datapoints that wait."""
@@ -366,7 +403,7 @@ class _TotalStage(Stage):
             return Batch([], [], self.located(e, self.seen + batch.n - 1, batch.t[-1]))
         if last is None:
             return self.rows(batch)
-        self.latest = last.point(0)
+        self.latest = self.copy.steps[id(self.part)].held if self.part.retimes else last.point(0)
         self.seen += batch.n
         return Batch([], [])
 
@@ -406,16 +443,22 @@ class Pipeline:
 
     def __init__(self, part: Part, run: Run) -> None:
         self.stages: list[Stage] = []
-        for stage in stages_of(part):
-            before = self.stages[-1].part if self.stages else None
-            if _is_last(stage) and before is not None and _TotalStage.fits(before):
-                self.stages[-1] = _TotalStage(before, run)
-            else:
+        parts = stages_of(part)
+        for at, stage in enumerate(parts):
+            if at == 0 and is_first(stage):
+                self.stages.append(_FirstStage(stage, run))
+            elif at + 1 < len(parts) and is_last(parts[at + 1]) and _TotalStage.fits(stage):
+                self.stages.append(_TotalStage(stage, run))
+            elif not (self.stages and is_last(stage) and isinstance(self.stages[-1], _TotalStage)):
                 self.stages.append(Stage.of(stage, run))
 
     def feed(self, batch: Batch) -> Batch:
         """Return what *batch* gives. If it ends with a `Batch.stop`, that was all."""
         return self.through(batch)
+
+    def feed_runs(self, runs: Sequence[Summary]) -> Batch:
+        """The same for numbers of which only this is known; of a script that `fold.folds`."""
+        return self.through(self.stages[0].feed_runs(runs), 1)
 
     def end(self) -> Batch:
         """Return what is left when no more datapoints come. To be called once, and not after a stop."""
@@ -465,15 +508,6 @@ def _weight(batch: Batch) -> int:
     if (batch.is_columns and batch.kind in _LIGHT) or HEAVY.isdisjoint(map(type, batch.d)):
         return 0
     return sum(map(weight, batch.d))
-
-
-def _is_last(part: Part) -> bool:
-    """Return whether a stage is ``if last``."""
-    return part.transform is not None and part.transform.name == "if" and str(part.parts[0].tree) == "last"
-
-
-def stages_of(part: Part) -> Sequence[Part]:
-    return part.parts if isinstance(part.tree, Pipe) and part.transform is None and not part.constant else (part,)
 
 
 class Column:

@@ -6,8 +6,10 @@ from typing import Final
 
 import msgspec
 
-from .columns import Batch, Column, Kind, numpy
-from .engine import Pipeline, Run, Stage, _LastStage, _TotalStage, stages_of
+from ..columns import Column, Kind, numpy
+from .batch import Batch
+from .engine import Pipeline, Run, Stage, _FirstStage, _LastStage, _TotalStage
+from .fold import folds, stages_of
 from .script import Script
 from .syntax import Pipe
 
@@ -69,6 +71,10 @@ def explain(script: Script) -> Explanation:
             notes.append("worked out only for the last datapoint, as 'if last' follows")
         if isinstance(stage, _LastStage):
             notes.append("keeps the datapoint that came last, and looks at no other")
+        if isinstance(stage, _FirstStage):
+            notes.append("ends with the first datapoint: no other is read")
+        if part is parts[0] and folds(script.part):
+            notes.append("of blocks of numbers in a stream, what is known of each block will do")
         if stage is None:
             columns = found[-1].columns
             notes.append("done together with the stage before")
@@ -93,7 +99,7 @@ def _runs_over_columns(stage: Stage, kind: Kind) -> bool:
 
 
 def _empty(kind: Kind) -> Column:
-    from .columns import Categories, Mixed
+    from ..columns import Categories, Mixed
 
     np = numpy()
     if kind == "text":

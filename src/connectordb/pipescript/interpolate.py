@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import Final
 
+from ..columns import Categories, Mixed, Records, numpy
 from ..errors import ScriptError
-from .columns import Batch, Categories, Mixed, Records, numpy
+from .batch import Batch
 from .plan import Settings
 from .reader import Reader
 from .registry import INTERPOLATORS, Point, RunningInterpolator, interpolator, load_plugins, nearest

@@ -9,9 +9,10 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from ..errors import Invalid, InvalidRange
-from .columns import Batch
-from .dataset import Column, batched, check_times, dataset, merge, points_of, times
+from .batch import Batch
+from .dataset import Column, check_times, dataset, times
 from .interpolate import find_interpolator
+from .merging import batched, merge_batches, points_of
 from .plan import Settings
 from .registry import Point
 from .script import Script, compile_script
@@ -214,7 +215,7 @@ def open_merge(
         Invalid: there are more than `MERGE_MAX`.
         ScriptError, InvalidRange, NotFound: as `open_stream`.
     """
-    return batched(_merged(queries, lambda query: open_stream(query, source, settings)))
+    return _merged(queries, lambda query: open_stream(query, source, settings))
 
 
 def open_dataset(
@@ -260,28 +261,28 @@ def _limited(batches: Iterable[Batch], limit: int) -> Iterator[Batch]:
     left = limit
     for batch in batches:
         if len(batch) >= left:
-            yield Batch(batch.t[:left], batch.d[:left])
+            yield batch.slice(0, left)
             return
         left -= len(batch)
         yield batch
 
 
 def _merged(
-    queries: Sequence[StreamQuery | None], open_one: Callable[[StreamQuery], Iterable[Batch]]
-) -> Iterator[Point]:
+    queries: Sequence[StreamQuery | None], open_one: Callable[[StreamQuery], Iterator[Batch]]
+) -> Iterator[Batch]:
     if len(queries) > MERGE_MAX:
         raise Invalid(f"at most {MERGE_MAX} streams can be merged, not {len(queries)}", status=403)
     opened = []
     for query in queries:
         if query is None:
             raise Invalid("a query to merge is null", status=403)
-        opened.append(_begun(points_of(open_one(query))))
-    return merge(opened)
+        opened.append(_begun(open_one(query)))
+    return merge_batches(opened)
 
 
-def _begun(points: Iterator[Point]) -> Iterator[Point]:
-    """Return *points*, the first of which has been read: as in 0.3, what fails there is refused at once."""
-    return chain(list(islice(points, 1)), points)
+def _begun(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Return *batches*, the first of which has been read: as in 0.3, what fails there is refused at once."""
+    return chain(list(islice(batches, 1)), batches)
 
 
 def _reference(query: DatasetQuery, source: Source, settings: Settings | None) -> Iterator[Point]:
@@ -293,7 +294,7 @@ def _reference(query: DatasetQuery, source: Source, settings: Settings | None) -
     if query.dataset and "x" in query.dataset:
         raise Invalid("the name 'x' is taken: it holds the data of the reference stream", status=403)
     if query.merge:
-        return _merged(query.merge, lambda part: open_stream(part, source, settings))
+        return points_of(_merged(query.merge, lambda part: open_stream(part, source, settings)))
     return points_of(open_stream(query, source, settings))
 
 
@@ -318,5 +319,5 @@ def _column(name: str, element: Element | None, t1: float, source: Source, setti
     elif element.transform:
         raise Invalid(f"the column {name!r} is a merge: its parts may have transforms, it may not", status=403)
     else:
-        batches = batched(_merged(element.merge, open_one))
+        batches = _merged(element.merge, open_one)
     return Column(batches, find_interpolator(element.interpolator, settings), element.allownil)

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any, Final
 
-from .columns import Batch, numpy
+from ..columns import numpy
+from .batch import Batch
 from .registry import Point
 
 __all__ = ["Reader"]

@@ -22,10 +22,13 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, runtime_checkable
 
-from .columns import Batch
+from .batch import Batch
 from .limits import Keep, Room
+
+if TYPE_CHECKING:
+    from ..store.base import Summary
 
 __all__ = [
     "INTERPOLATORS",
@@ -38,6 +41,7 @@ __all__ = [
     "Inner",
     "Interpolator",
     "Point",
+    "Skipping",
     "Step",
     "Transform",
     "find_transform",
@@ -59,6 +63,14 @@ Step = Callable[..., Any]
 ``kind="point"`` a `Point`; raises `Failure`."""
 Kind = Literal["value", "point", "filter", "ahead"]
 ArgType = Literal["number", "integer", "text", "boolean", "any", "zone"]
+
+
+@runtime_checkable
+class Skipping(Protocol):
+    """A running transform for which it is enough to know of numbers what is known without looking at them."""
+
+    def skip(self, runs: Sequence[Summary]) -> None:
+        """Take all numbers of *runs* but the last of all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from math import prod
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from ..columns import numpy
 from ..datapoint import Datapoint
 from ..errors import ScriptError
-from .columns import Batch, numpy
+from .batch import Batch
 from .engine import Ended, Pipeline, Run
+from .fold import folds, is_last, stages_of
 from .limits import Limits
 from .parser import parse
 from .plan import Part, Settings, plan
 from .syntax import Binary, Object, Pipe, Tree
 from .values import is_writable
+
+if TYPE_CHECKING:
+    from ..store.base import Summary
 
 __all__ = ["Running", "Script", "batches_of", "compile_script"]
 
@@ -54,6 +59,8 @@ class Script:
         tree: Its syntax tree.
         part: Its plan.
         limits: What it may keep when it runs.
+        folds: It is enough to give it what is known of runs of numbers: `Running.feed_runs`.
+        only_last: What it gives depends on the last datapoint alone.
     """
 
     def __init__(self, text: str, tree: Tree, part: Part, limits: Limits) -> None:
@@ -61,6 +68,8 @@ class Script:
         self.tree = tree
         self.part = part
         self.limits = limits
+        self.folds = numpy() is not None and folds(part)
+        self.only_last = is_last(stages_of(part)[0])
         self._gives_all = _has(part, _GROWING)
         one_by_one = self._gives_all or _growth(part) > _GROWTH_MAX
         self._piece = 1 if one_by_one else max(1, _PIECE_MAX // part.size)
@@ -140,6 +149,10 @@ class Running:
         If the answer has a `Batch.stop`, it was the last: an error, or `Ended`.
         """
         return _written(self._pipeline.feed(batch))
+
+    def feed_runs(self, runs: Sequence[Summary]) -> Batch:
+        """As `feed`, for numbers of which only this is known: one run at least, of a script that `Script.folds`."""
+        return _written(self._pipeline.feed_runs(runs))
 
     def pieces(self, batch: Batch) -> Iterator[Batch]:
         """Yield what *batch* gives, in pieces: each takes little time, and little memory, whatever the script.

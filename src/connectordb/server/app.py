@@ -20,6 +20,7 @@ from .request import SAFE_METHODS, ClientGone, Request, asked_for
 from .routes import ROUTES
 from .routing import Found, Route, Router
 from .state import State
+from .uploads import told_of_key
 
 if TYPE_CHECKING:
     from ..core import Core
@@ -115,17 +116,18 @@ class App:
                         request.actor = await authenticate(state, request)
                     reply = await route.handler(state, request)
             except (RequestError, ServerError) as e:
-                reply = error_reply(e, request.ref)
+                keyed = b"idempotency-key" in request.headers and "source" not in request.params
+                reply = error_reply(told_of_key(e) if keyed else e, request.ref)
                 if isinstance(e, TooLarge) and not request.body_ended:
                     sent = await self._send_and_linger(request, reply, send)
             except StoreError as e:
                 state.log.error("store_error", ref=request.ref, error=str(e))
-                unavailable = state.store_failed(
+                failed = state.store_failed(
                     e,
                     writing=request.method not in SAFE_METHODS,
                     openly=request.actor.is_root or request.local,
                 )
-                reply = error_reply(unavailable, request.ref)
+                reply = error_reply(failed, request.ref)
             except ClientGone:
                 pass
             except Exception as e:

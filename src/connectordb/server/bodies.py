@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import zlib
 from functools import partial
 from typing import Final
 
@@ -15,8 +14,9 @@ from ..datapoint import Datapoint
 from ..errors import Invalid, InvalidValue, TooLarge
 from ..formats import FORMATS, Format
 from ..wire import decode_points
+from .codings import Coding, coding_of, decompressed
 from .negotiate import FORMAT_JSON, missing_format
-from .request import JSON_ERRORS, Request, json_error
+from .request import BOM, JSON_ERRORS, Request, json_error
 from .state import State
 
 __all__ = ["TAKEN", "read_points"]
@@ -29,9 +29,6 @@ _BY_TYPE: Final = {form.media_type: form for form in FORMATS.values()} | {
     "application/jsonl": FORMATS["ndjson"],
 }
 _UTF_8: Final = frozenset({"", "utf-8", "utf8", "us-ascii"})
-_GZIP: Final = frozenset({b"gzip", b"x-gzip"})
-_OTHER_CODINGS: Final = frozenset({b"br", b"compress", b"deflate", b"zstd"})
-_GZIP_WBITS: Final = 16 + zlib.MAX_WBITS
 
 _encode = msgspec.json.Encoder().encode
 
@@ -49,11 +46,11 @@ async def read_points(state: State, request: Request) -> tuple[list[Datapoint], 
     """
     content_type = request.headers.get(b"content-type", b"")
     form = FORMAT_JSON if content_type in (b"", b"application/json") else _form_of(content_type.decode("latin-1"))
-    gzipped = _is_gzipped(request.headers.get(b"content-encoding", b""))
+    coding = coding_of(request.headers.get(b"content-encoding", b""))
     body = await request.body()
-    if form is FORMAT_JSON and not gzipped:
+    if form is FORMAT_JSON and coding is None:
         return _from_json(body), body
-    read = partial(_read, form, gzipped, body, request.body_bytes_max, state.core.settings.limits.insert_points_max)
+    read = partial(_read, form, coding, body, request.body_bytes_max, state.core.settings.limits.insert_points_max)
     return await asyncio.get_running_loop().run_in_executor(state.core.reading, read)
 
 
@@ -76,17 +73,11 @@ def _form_of(content_type: str) -> Format:
     return form
 
 
-def _is_gzipped(encoding: bytes) -> bool:
-    """Whether the body is. What is no coding at all (``utf-8``, as some clients say) means nothing, as ever."""
-    wanted = encoding.strip().lower()
-    if wanted in _OTHER_CODINGS:
-        raise Invalid(f"Content-Encoding may be gzip, but not {wanted.decode()}", status=415)
-    return wanted in _GZIP
-
-
-def _read(form: Format, gzipped: bool, body: bytes, bytes_max: int, points_max: int) -> tuple[list[Datapoint], bytes]:
-    if gzipped:
-        body = _unzipped(body, bytes_max)
+def _read(
+    form: Format, coding: Coding | None, body: bytes, bytes_max: int, points_max: int
+) -> tuple[list[Datapoint], bytes]:
+    if coding is not None:
+        body = decompressed(coding, body, bytes_max)
     if form is FORMAT_JSON:
         return _from_json(body), body
     points: list[Datapoint] = []
@@ -110,23 +101,6 @@ def _read(form: Format, gzipped: bool, body: bytes, bytes_max: int, points_max: 
 
 def _from_json(body: bytes) -> list[Datapoint]:
     try:
-        return decode_points(body)
+        return decode_points(body.removeprefix(BOM))
     except JSON_ERRORS as e:
         raise json_error(e, body) from None
-
-
-def _unzipped(body: bytes, bytes_max: int) -> bytes:
-    inflater = zlib.decompressobj(_GZIP_WBITS)
-    try:
-        data = inflater.decompress(body, bytes_max + 1)
-    except zlib.error as e:
-        raise Invalid(f"the body is not gzip: {e}") from None
-    if len(data) > bytes_max:
-        raise TooLarge(
-            f"the body is larger than {bytes_max} bytes without its compression, which is the most that this server "
-            "takes at once: send it in parts",
-            limit=bytes_max,
-        )
-    if not inflater.eof or inflater.unused_data:
-        raise Invalid("the body is not gzip: " + ("there is more behind it" if inflater.eof else "its end is missing"))
-    return data

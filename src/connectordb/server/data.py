@@ -15,7 +15,7 @@ from .bodies import read_points
 from .compression import compressed
 from .exports import export_reply
 from .negotiate import FORMAT_JSON, wanted_format
-from .params import flag, index, parse_range, parse_reduction, seconds
+from .params import choice, flag, index, parse_range, parse_reduction, seconds
 from .ranges import range_reply
 from .reply import Reply, json_reply, text_reply
 from .request import Request
@@ -44,6 +44,7 @@ async def insert(state: State, request: Request) -> Reply:
         verdicts=verdicts,
         upload=_upload(request, mode, body, state.core.settings.limits.idempotency_s),
         asked=Asked(history=True) if flag(params, "history") else None,
+        skip_known=choice(params, "duplicates", "keep", "skip") == "skip",
     )
     state.stored(report)
     return json_reply(report) if verdicts else text_reply("ok")
@@ -74,7 +75,15 @@ async def read(state: State, request: Request) -> Reply:
     form = wanted_format(request)
     transform = params.get("transform", "")
     wanted, reduction = parse_range(params), parse_reduction(params)
-    found = state.core.read(request.actor, path, wanted, downlink=downlink, transform=transform, reduction=reduction)
+    found = state.core.read(
+        request.actor,
+        path,
+        wanted,
+        downlink=downlink,
+        transform=transform,
+        reduction=reduction,
+        text=form is FORMAT_JSON,
+    )
     blocks = cast("AsyncGenerator[Block, None]", found)
     made = bool(transform) or reduction is not None
     if form is FORMAT_JSON:

@@ -29,7 +29,7 @@ _update = msgspec.json.Decoder(wire.DownlinkUpdate)
 async def send_downlink(state: State, request: Request) -> Reply:
     """Ask the owner of a stream to do something."""
     user, device, stream = request.args
-    body = await request.body()
+    body = await request.text()
     try:
         wanted = _create.decode(body)
     except JSON_ERRORS as e:

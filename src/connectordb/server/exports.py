@@ -112,7 +112,7 @@ async def _steps(blocks: AsyncGenerator[Block, None]) -> AsyncGenerator[list[Blo
     async for block in blocks:
         step.append(block)
         n += block.n
-        size += len(block.json)
+        size += block.size
         if n >= STEP_POINTS or size >= STEP_BYTES:
             yield step
             step, n, size = [], 0, 0

@@ -70,6 +70,7 @@ class _LocalServer:
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, name="connectordb-local", daemon=True)
         self._thread.start()
+        self.core.retention.start()
 
     @classmethod
     def open(cls, path: Path) -> _LocalServer:

@@ -16,7 +16,7 @@ from ..wire import ErrorReply
 from .reply import encode_json
 
 if TYPE_CHECKING:
-    from ..core.hub import Batch, Notice
+    from ..core.hub import Batch, Corrected, Notice
     from ..store.base import Downlink
 
 __all__ = ["FAILED", "Form", "Pack", "done", "failed", "form_of", "notice_fields"]
@@ -103,9 +103,18 @@ def notice_fields(notice: Notice) -> dict[str, Any]:
         fields["n"] = notice.n
     if notice.cursor is not None:
         fields["cursor"] = notice.cursor
+    if notice.correction is not None:
+        fields["correction"] = _correction_fields(notice.correction)
     if notice.error is not None:
         error = notice.error if isinstance(notice.error, RequestError | ServerError) else ServerError(FAILED)
         fields |= {"code": error.status, "msg": shortened(error.msg), "error": error.type}
+    return fields
+
+
+def _correction_fields(told: Corrected) -> dict[str, Any]:
+    fields: dict[str, Any] = {"t1": told.t1, "t2": told.t2}
+    if told.one is not None:
+        fields |= {"id": told.one.id, "kind": told.one.kind, "i": told.one.i, "n": told.one.n}
     return fields
 
 

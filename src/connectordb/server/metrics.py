@@ -110,6 +110,21 @@ class Metrics:
             yield CounterMetricFamily("connectordb_writes", "Writes in these transactions", value=stats.works)
         if waiting is not None:
             yield GaugeMetricFamily("connectordb_writes_waiting", "Writes that wait for the disk", value=waiting)
+        yield from self._block_families(store)
+
+    def _block_families(self, store: Any) -> Iterable[Metric]:
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+        cached, sealed = getattr(store, "cached", None), getattr(store, "sealed", None)
+        if cached is not None:
+            yield GaugeMetricFamily("connectordb_cache_bytes", "Memory of the blocks that are kept", value=cached.bytes)
+            yield CounterMetricFamily("connectordb_cache_hits", "Blocks read that were kept", value=cached.hits)
+            yield CounterMetricFamily("connectordb_cache_misses", "Blocks read that were not", value=cached.misses)
+        if sealed is not None:
+            yield CounterMetricFamily("connectordb_points_sealed", "Datapoints packed into blocks", value=sealed.points)
+            yield GaugeMetricFamily(
+                "connectordb_seals_waiting", "Streams with datapoints that are to be packed", value=sealed.waiting
+            )
 
     def _live_families(self, state: State) -> Iterable[Metric]:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily

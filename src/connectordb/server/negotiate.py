@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from ..errors import Invalid, Unsupported
 from ..formats import FORMATS, Format
+from .codings import weights
 from .request import Request
 
 __all__ = ["FORMAT_JSON", "missing_format", "wanted_format"]
@@ -37,7 +38,7 @@ def wanted_format(request: Request) -> Format:
 @lru_cache(maxsize=256)
 def _accepted(accept: str) -> Format:
     """Return the best format for the header *accept*: the highest q; of equal ones what is named most exactly."""
-    ranges = _ranges(accept)
+    ranges = weights(accept)
     best: Format | None = None
     missing: Format | None = None
     best_rank = (0.0, False)
@@ -60,24 +61,6 @@ def _accepted(accept: str) -> Format:
         raise missing_format(missing)
     known = [form.media_type for form in FORMATS.values()]
     raise Invalid(f"Accept takes none of the formats that there are: {', '.join(known)}", status=406, formats=known)
-
-
-def _ranges(accept: str) -> list[tuple[str, float]]:
-    """What *accept* lists, each with its q; what cannot be read has 0."""
-    found = []
-    for part in accept.split(","):
-        media, *params = [piece.strip().lower() for piece in part.split(";")]
-        q = 1.0
-        for param in params:
-            name, _, value = param.partition("=")
-            if name.strip() == "q":
-                try:
-                    q = min(1.0, max(0.0, float(value)))
-                except ValueError:
-                    q = 0.0
-        if media:
-            found.append((media, q))
-    return found
 
 
 def missing_format(form: Format) -> Unsupported:

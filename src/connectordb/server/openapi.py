@@ -13,6 +13,7 @@ import msgspec
 from .. import wire
 from ..datapoint import TIME_MAX_S, Datapoint
 from ..paths import NAME_LENGTH_MAX
+from .request import SAFE_METHODS
 
 if TYPE_CHECKING:
     from .routing import Route
@@ -30,6 +31,10 @@ _STRUCTS = (
     wire.DownlinkCreate,
     wire.DownlinkUpdate,
     wire.DownlinkView,
+    wire.Correction,
+    wire.PointUpdate,
+    wire.Changes,
+    wire.Change,
     wire.ErrorReply,
     Datapoint,
 )
@@ -37,12 +42,13 @@ _REF = "#/components/schemas/{name}"
 _NAME_PATTERN = "[a-zA-Z][a-zA-Z0-9_-]"
 _COMMON_ERRORS = (400, 503)
 _IDENTITY_ERRORS = (401, 429)
+_WRITE_ERRORS = (507,)
 _VARIABLE = re.compile(r"{(\w+)}")
 _READ_ONLY = frozenset({"name", "devices", "streams"})
 """What cannot be changed once a thing exists, or has calls of its own."""
-_TAGS = ("Datapoints", "Queries", "Downlinks", "Streams", "Devices", "Users", "Session", "Server")
+_TAGS = ("Datapoints", "Queries", "Corrections", "Downlinks", "Streams", "Devices", "Users", "Session", "Server")
 """In the order of the documentation: what is looked for most comes first."""
-_EXAMPLES = {"user": "alice", "device": "phone", "stream": "steps", "feed": "steps", "downlink": 41}
+_EXAMPLES = {"user": "alice", "device": "phone", "stream": "steps", "feed": "steps", "downlink": 41, "correction": 7}
 
 _INTRODUCTION = """\
 ConnectorDB keeps what your devices measure. A **user** (`alice`) has **devices** (`alice/phone`), a device has
@@ -102,6 +108,8 @@ def describe(routes: tuple[Route, ...], version: str) -> bytes:
 
 def _operation(route: Route) -> dict[str, Any]:
     statuses = {*_COMMON_ERRORS, *route.errors, *(() if route.public else _IDENTITY_ERRORS)}
+    if _writes(route):
+        statuses.update(_WRITE_ERRORS)
     responses: dict[str, Any] = {}
     if route.answer.types:
         types = {kind: {"schema": _refs(schema)} if schema else {} for kind, schema in route.answer.types.items()}
@@ -159,6 +167,9 @@ def _path_parameter(name: str) -> dict[str, Any]:
     elif name == "downlink":
         schema = {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}
         description = "Id of the downlink"
+    elif name == "correction":
+        schema = {"type": "integer", "minimum": 1, "maximum": 2**63 - 2}
+        description = "Id of the correction"
     elif name == "file":
         schema = {"type": "string", "enum": ["docs.html", "docs.css", "docs.js"]}
         description = "Name of the file"
@@ -174,7 +185,7 @@ def _schemas() -> dict[str, Any]:
     for kind in ("User", "Device", "Stream"):
         created = schemas[f"{kind}Create"]
         fields = {
-            name: {"type": "boolean" if "boolean" in str(schema) else "string"}
+            name: {"type": next(kind for kind in ("boolean", "number", "string") if kind in str(schema))}
             for name, schema in created["properties"].items()
             if name not in _READ_ONLY
         }
@@ -200,8 +211,13 @@ def _refs(schema: Any) -> Any:
     return schema
 
 
+def _writes(route: Route) -> bool:
+    return route.method not in SAFE_METHODS and route.tag != "Queries"
+
+
 def _error_statuses(routes: Iterable[Route]) -> list[int]:
-    return sorted({*_COMMON_ERRORS, *_IDENTITY_ERRORS, *(status for route in routes for status in route.errors)})
+    common = (*_COMMON_ERRORS, *_IDENTITY_ERRORS, *_WRITE_ERRORS)
+    return sorted({*common, *(status for route in routes for status in route.errors)})
 
 
 def _error(status: int) -> dict[str, Any]:

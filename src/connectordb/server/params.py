@@ -12,7 +12,7 @@ from ..core.reductions import Reduction, Thin, Windowed
 from ..errors import Invalid, InvalidRange
 from ..query import Range
 
-__all__ = ["flag", "index", "moment", "parse_query", "parse_range", "parse_reduction", "seconds"]
+__all__ = ["choice", "flag", "index", "moment", "parse_query", "parse_range", "parse_reduction", "seconds"]
 
 PARAMS_MAX = 32
 INDEX_MAX = 2**63 - 1
@@ -120,6 +120,18 @@ def flag(params: Mapping[str, str], name: str, default: bool = False) -> bool:
     return value
 
 
+def choice(params: Mapping[str, str], name: str, default: str, *others: str) -> str:
+    """Return what the parameter *name* is, of *default* and *others*; without it, *default*.
+
+    Raises:
+        Invalid: it is none of them.
+    """
+    text = params.get(name, default)
+    if text != default and text not in others:
+        raise Invalid(f"{name} has to be {' or '.join((default, *others))}; it is {_shown(text)}")
+    return text
+
+
 def parse_range(params: Mapping[str, str]) -> Range:
     """Return the range that ``i1``, ``i2``, ``t1``, ``t2`` and ``limit`` describe.
 
@@ -155,6 +167,8 @@ def parse_reduction(params: Mapping[str, str]) -> Reduction | None:
         return None if points is None else Thin(points)
     if points is not None:
         raise Invalid("either points or every: a range is thinned, or becomes statistics of windows")
+    if params.get("zone") == "":
+        raise Invalid("zone is empty: leave it out for UTC, or name one, as in zone=Europe/Amsterdam")
     return Windowed(every, tuple(params.get("stat", DEFAULT_STATS).split(",")), params.get("zone", "UTC"))
 
 

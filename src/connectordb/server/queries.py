@@ -23,7 +23,7 @@ async def merge(state: State, request: Request) -> Reply:
     """Several streams in order of time."""
     form = wanted_format(request)
     body = await request.json(_json)
-    blocks = state.core.query_merge(request.actor, body)
+    blocks = state.core.query_merge(request.actor, body, text=form is FORMAT_JSON)
     if form is FORMAT_JSON:
         reply = await request.unless_gone(range_reply(state, blocks))
     else:
@@ -35,7 +35,7 @@ async def dataset(state: State, request: Request) -> Reply:
     """A table from several streams."""
     form = wanted_format(request)
     body = await request.json(_json)
-    blocks = state.core.query_dataset(request.actor, body)
+    blocks = state.core.query_dataset(request.actor, body, text=form is FORMAT_JSON)
     if form is FORMAT_JSON:
         reply = await request.unless_gone(range_reply(state, blocks))
     else:

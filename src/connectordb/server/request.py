@@ -13,16 +13,19 @@ import msgspec
 
 from ..errors import Invalid, RequestError, TooLarge
 from .asgi import Receive, Scope
+from .codings import check_not_coded
 
 if TYPE_CHECKING:
     from ..core import Actor
 
-__all__ = ["JSON_ERRORS", "LIVE", "ClientGone", "Request", "asked_for", "json_error", "new_ref"]
+__all__ = ["BOM", "JSON_ERRORS", "LIVE", "ClientGone", "Request", "asked_for", "json_error", "new_ref"]
 
 T = TypeVar("T")
 
 JSON_ERRORS = (msgspec.MsgspecError, UnicodeError, RecursionError)
 """All that decoding of JSON may raise."""
+BOM = b"\xef\xbb\xbf"
+"""Stands before UTF-8 that some programs write."""
 LIVE = "connectordb.live"
 """In the scope of a request whose answer has no end of its own."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -155,13 +158,22 @@ class Request:
             size += len(parts[-1])
         raise ClientGone
 
+    async def text(self) -> bytes:
+        """Read the body, which is JSON, to its end; without the mark that some programs write at the beginning.
+
+        Raises:
+            Invalid: it is compressed (415).
+        """
+        check_not_coded(self.headers.get(b"content-encoding", b""))
+        return (await self.body()).removeprefix(BOM)
+
     async def json(self, decoder: msgspec.json.Decoder[T]) -> T:
         """Read and decode the body.
 
         Raises:
             Invalid: it is empty, no JSON, or not what *decoder* expects.
         """
-        body = await self.body()
+        body = await self.text()
         try:
             return decoder.decode(body)
         except JSON_ERRORS as e:

@@ -8,7 +8,7 @@ from .. import wire
 from ..core.reductions import STATS
 from ..datapoint import Datapoint
 from ..formats import FORMATS
-from . import auth, data, downlinks, feed, health, live, metadata, queries, websocket
+from . import auth, corrections, data, downlinks, feed, health, live, metadata, queries, websocket
 from .bodies import TAKEN
 from .params import DEFAULT_STATS
 from .routing import Answer, Body, Handler, Param, Route
@@ -46,7 +46,7 @@ _KEY = Param(
     "Idempotency-Key",
     {"type": "string", "minLength": 1, "maxLength": wire.SOURCE_LENGTH_MAX, "pattern": "^[!-~]+$"},
     "Makes the request safe to repeat for an hour (a setting): with the same key and the same body it is carried out "
-    "once. With another body it is a 409.",
+    "once, and has the same answer. For any other request to the stream the key is a 409: take a new one for each.",
     "header",
 )
 _FORMAT = Param(
@@ -57,11 +57,12 @@ _FORMAT = Param(
     + ". Wins over the header `Accept`; without both it is JSON. With `arrow` and `parquet`, which a server may lack "
     "(501), all errors come before the answer begins, and a very long one is a 413.",
 )
+_WHY = Param("why", {"type": "string", "maxLength": wire.WHY_LENGTH_MAX}, "The reason, for the history.")
 _FORMAT_ERRORS = (406, 413, 501)
 _OTHER_FORMATS: dict[str, Any] = {form.media_type: None for form in FORMATS.values() if form.media_type != _JSON}
 _PUBLIC_ERRORS = (404,)
 _READ_ERRORS = (404,)
-_WRITE_ERRORS = (403, 404, 408, 413)
+_WRITE_ERRORS = (403, 404, 408, 413, 415)
 
 _RANGE_PARAMS = (
     Param("i1", _INT64, "First index, inclusive. Negative: from the end."),
@@ -75,6 +76,18 @@ _RANGE_PARAMS = (
         {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
         "With t1 or t2: at most this many, counted from the oldest. 0 or none: all.",
     ),
+)
+_DELETE_PARAMS = (
+    *(
+        bound._replace(
+            description=bound.description.replace(" 0 or none: to the end.", " Left out: to the end; 0: a 400.")
+        )
+        for bound in _RANGE_PARAMS
+        if bound.name != "limit"
+    ),
+    _WHY,
+    Param("purge", _FLAG, "Keep nothing of them. This cannot be undone."),
+    _KEY,
 )
 _INSERT_PARAMS = (
     _DOWNLINK,
@@ -128,18 +141,20 @@ _REDUCTION_PARAMS = (
 )
 _CUT_OFF = "A long answer comes in chunks; one that is cut off without its end is not complete."
 _POINTS_ANSWER = Answer("Datapoints, oldest first", {_JSON: {"type": "array", "items": Datapoint}, **_OTHER_FORMATS})
+_CORRECTION_ID = {"type": "integer", "minimum": 1, "maximum": 2**63 - 2, "examples": [41]}
+_CORRECTED = Answer("What was done, as the history tells it", {_JSON: wire.Correction})
 _POINTS = Body(
     {"anyOf": [{"type": "array", "items": Datapoint}, {"type": "null"}]},
     "An array of datapoints. Without `t`, or with 0, a datapoint gets the server's time. `o` is set by the server. "
     "By `Content-Type` it may also be NDJSON, CSV with a header, or an Arrow stream (not compressed, without "
     "dictionaries and nested columns); any other content type counts as JSON. Times have a zone, or are in seconds. "
-    "`Content-Encoding: gzip` is understood.",
+    "`Content-Encoding: gzip` and `zstd` are understood.",
     [{"t": 1500000000.5, "d": 21.5}],
     tuple(form.media_type for form in TAKEN if form.media_type != _JSON),
 )
 
 
-def _insert(method: str, summary: str, description: str) -> Route:
+def _insert(method: str, summary: str, description: str, *params: Param) -> Route:
     return Route(
         method=method,
         path=_DATA,
@@ -147,10 +162,10 @@ def _insert(method: str, summary: str, description: str) -> Route:
         tag="Datapoints",
         summary=summary,
         description=description,
-        params=_INSERT_PARAMS,
+        params=(*_INSERT_PARAMS, *params),
         body=_POINTS,
         answer=Answer("`ok`, or with `verdicts=true` a report", {_TEXT: _OK.types[_TEXT], _JSON: wire.InsertReport}),
-        errors=(*_WRITE_ERRORS, 409, 415, 501),
+        errors=(*_WRITE_ERRORS, 409, 501),
     )
 
 
@@ -164,7 +179,7 @@ def _object(kind: str, path: str, handlers: dict[str, Handler], q: Param | None,
         "stream": {"schema": '{"type": "number"}'},
     }[kind]
     tag = f"{kind.capitalize()}s"
-    listed = {"anyOf": [view, {"type": "array", "items": {"anyOf": [wire.Device, wire.Stream]}}]}
+    listed: dict[str, Any] = {"anyOf": [view, {"type": "array", "items": {"anyOf": [wire.Device, wire.Stream]}}]}
     read = Route(
         method="GET",
         path=path,
@@ -323,6 +338,129 @@ ROUTES: tuple[Route, ...] = (
         "PATCH",
         "Insert datapoints where they belong in time",
         "Late datapoints go between those stored, behind those of equal time. The array may be in any order.",
+        Param(
+            "duplicates",
+            {**_choice("keep", "skip"), "default": "keep"},
+            "`skip`: leave out datapoints of which the same `t` and an equal `d` is stored already (`1` equals `1.0`, "
+            "and not `true`). With `verdicts=true` the report says how many. Those that are twice in the request stay "
+            "so.",
+        ),
+    ),
+    Route(
+        method="DELETE",
+        path=_DATA,
+        handler=corrections.delete,
+        tag="Corrections",
+        summary="Delete datapoints",
+        description=(
+            "Those of a range by index or by time, as for reading. One bound has to be given: all are `i1=0`. What is "
+            "deleted is kept for the history, unless `purge` is set. A range in which there is nothing is no error: "
+            "the answer has no `id` and no `n` then. `i2=0` and `t2=0`, which mean the end where one reads, are a 400."
+        ),
+        params=_DELETE_PARAMS,
+        answer=_CORRECTED,
+        errors=(403, 404, 409),
+    ),
+    Route(
+        method="PUT",
+        path=f"{_STREAM}/datapoint",
+        handler=corrections.update,
+        tag="Corrections",
+        summary="Change the value of a datapoint",
+        description="Its time stamp stays. What the value was before is kept for the history.",
+        params=(
+            Param(
+                "i", {**_INT64, "examples": [12, -1]}, "Index of the datapoint. Negative: from the end.", required=True
+            ),
+            _KEY,
+        ),
+        body=Body(
+            wire.PointUpdate,
+            "With `t`, the time stamp that the datapoint has, nothing is changed if it has another (409).",
+            {"d": 71.5, "why": "a typing error"},
+        ),
+        answer=_CORRECTED,
+        errors=(*_WRITE_ERRORS, 409),
+    ),
+    _plain(
+        f"{_STREAM}/history",
+        corrections.list_history,
+        "List the corrections of a stream",
+        Answer("The newest first", {_JSON: {"type": "array", "items": wire.Correction}}),
+        tag="Corrections",
+        params=(
+            Param(
+                "limit",
+                {
+                    "type": "integer",
+                    "minimum": 1,
+                    "maximum": corrections.LIST_MAX,
+                    "default": corrections.LIST_DEFAULT,
+                },
+                "At most this many.",
+            ),
+            Param("before", _CORRECTION_ID, "Only those with a smaller id."),
+        ),
+        errors=(403, 404),
+    ),
+    _plain(
+        f"{_STREAM}/history/{{correction}}",
+        corrections.read_corrected,
+        "What was there before a correction",
+        _POINTS_ANSWER,
+        tag="Corrections",
+        description=f"For those who may write the data of the stream. 409 if nothing was kept. {_CUT_OFF}",
+        params=(_FORMAT,),
+        errors=(403, 404, 409, *_FORMAT_ERRORS),
+    ),
+    Route(
+        method="POST",
+        path=f"{_STREAM}/undo",
+        handler=corrections.undo,
+        tag="Corrections",
+        summary="Take a correction back",
+        description=(
+            "What it deleted returns to where it was, what it updated gets its old value. 409 if that cannot be: "
+            "nothing was kept, it has been undone already, it is an undo itself, or what it updated is gone."
+        ),
+        params=(Param("correction", _CORRECTION_ID, "Its id, as the history tells.", required=True), _WHY, _KEY),
+        answer=_CORRECTED,
+        errors=(403, 404, 409),
+    ),
+    _plain(
+        f"{_STREAM}/changes",
+        corrections.read_changes,
+        "What happened to a stream, in that order",
+        Answer("Some changes, and where to go on", {_JSON: wire.Changes}),
+        tag="Corrections",
+        description=(
+            "Inserts, late ones too, and corrections, each with the indices that there were at that time. Carried out "
+            "one by one on a list, they make it equal the stream. An answer is bounded; with `more` there is more "
+            "behind its `cursor` already. What has been deleted or updated since is told only to those who may write "
+            "the data of the stream: others get such steps without `data`. A cursor that is not of the stream as it is "
+            "now, as a backup was restored, "
+            "is a 409: begin anew."
+        ),
+        params=(
+            Param(
+                "since",
+                {"type": "string", "examples": ["17.42"]},
+                "Only what happened behind this cursor: one that came with changes, or with datapoints of a "
+                "subscription. Without it: from the beginning of the stream.",
+            ),
+            Param(
+                "limit",
+                {
+                    "type": "integer",
+                    "minimum": 1,
+                    "maximum": corrections.CHANGES_MAX,
+                    "default": corrections.CHANGES_DEFAULT,
+                },
+                "At most about so many changes.",
+            ),
+            _DOWNLINK,
+        ),
+        errors=(403, 404, 409),
     ),
     Route(
         method="POST",

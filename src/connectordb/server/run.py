@@ -133,6 +133,7 @@ class Server:
         loop = asyncio.get_running_loop()
         core = self._open_core()
         try:
+            core.retention.start()
             app = create_app(core, version=__version__, log=log)
             host = self._settings.server.host
             port = self._sockets[0].getsockname()[1]

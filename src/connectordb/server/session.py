@@ -31,7 +31,7 @@ from .complaints import Complaints
 from .messages import FAILED, Form, Pack, done, failed, form_of
 from .request import JSON_ERRORS, json_error, new_ref
 from .state import RESTART, SHUTTING_DOWN, State
-from .uploads import key_upload
+from .uploads import key_upload, told_of_key
 
 if TYPE_CHECKING:
     from ..core import Actor
@@ -445,7 +445,7 @@ class Session:
 
     def _inserted(self, command: Insert, size: int, result: InsertReport | BaseException) -> None:
         if isinstance(result, BaseException):
-            self._failed(command, result)
+            self._failed(command, told_of_key(result) if command.key is not None else result)
         else:
             self._state.stored(result)
             self._done(command.id)

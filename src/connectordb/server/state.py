@@ -6,7 +6,7 @@ import logging
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from ..errors import StoreBusy, StoreError, Unavailable
+from ..errors import ServerError, StorageFull, StoreBusy, StoreDamaged, StoreError, StoreFull, Unavailable
 from .metrics import Metrics
 from .pings import Pings
 from .sending import Sending
@@ -74,7 +74,7 @@ class State:
             if report.stored:
                 self.write_failure = None
 
-    def store_failed(self, error: StoreError, *, writing: bool, openly: bool) -> Unavailable:
+    def store_failed(self, error: StoreError, *, writing: bool, openly: bool) -> ServerError:
         """Take note of *error*, and return what to tell about it.
 
         Args:
@@ -83,13 +83,17 @@ class State:
         """
         told = "the database could not carry this out, and nothing of it was stored"
         reason = ""
-        if isinstance(error, StoreBusy):  # no secret, unlike where on the disk the database lies
+        if isinstance(error, StoreBusy | StoreDamaged):  # no secret, unlike where on the disk the database lies
             reason = error.reason
         if writing:
             self.write_failure = reason or "the log of the server tells why"
             self.write_failed = monotonic()
         if openly:
             reason = str(error)
+        if isinstance(error, StoreFull):
+            return StorageFull(f"{reason}; nothing of it was stored")
+        if isinstance(error, StoreDamaged):  # trying again is of no use
+            return ServerError(reason)
         return Unavailable(f"{told}: {reason}" if reason else told)
 
     def close_live(self) -> None:

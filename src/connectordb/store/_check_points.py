@@ -2,69 +2,64 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from itertools import pairwise
 from typing import NamedTuple
 
 import apsw
-import msgspec
 
-from ..datapoint import Datapoint
-from ..errors import NotFound, StoreError
-from ._changes import late_runs, shifted
+from ..errors import NotFound
+from ._check_changes import Fault, check_changes
+from ._check_runs import Row, problem_of
 from ._connection import query
-from ._data import View, read_head
+from ._data import read_head
 from ._key import place_of
 from ._reading import snapshot
+from ._versions import has_blocks, has_changes, runs_of
 from .base import Head
 
-__all__ = ["Fault", "check_changes", "check_points"]
+__all__ = ["Fault", "check_points"]
 
 _STEP_BYTES = 4 << 20
 """So much text is looked at in one read transaction, so that none is long."""
 
-_ROWS = "SELECT place, n, t1, t2, points FROM tail WHERE place > ? AND place < ? ORDER BY place"
-_NEXT = "SELECT place FROM tail WHERE place > ? AND place < ? ORDER BY place LIMIT 1"
-_CHANGES = "SELECT place, runs FROM changes WHERE place >= ? AND place < ? ORDER BY place"
 
-_decode = msgspec.json.Decoder(list[Datapoint]).decode
-_decode_runs = msgspec.json.Decoder(list[int]).decode
+class _Place(NamedTuple):
+    """Where a run is: index of the first datapoint, number, last time stamp."""
 
+    i: int
+    n: int
+    t2: float
 
-class Fault(NamedTuple):
-    """What is wrong with the datapoints ``[i1, i2)``; both ``None``: with the substream as a whole."""
-
-    problem: str
-    i1: int | None = None
-    i2: int | None = None
+    @property
+    def end(self) -> int:
+        return self.i + self.n
 
 
 def check_points(
-    connection: apsw.Connection, key: int, *, changes: bool = True, progress: Callable[[int], None] | None = None
+    connection: apsw.Connection, key: int, version: int, *, progress: Callable[[int], None] | None = None
 ) -> Iterator[Fault]:
     """Yield all that is wrong with the substream *key*; nothing if it has been deleted.
 
-    Others may write meanwhile: it is looked at in short transactions, and late datapoints that come in between shift
-    the place at which the next one goes on.
+    Others may write meanwhile: it is looked at in short transactions. What has got another index between two of them
+    is found again by its time stamp.
 
     Args:
-        changes: Whether this version of the database notes where late datapoints went.
+        version: Of the database. One that is to be brought up to date yet is looked at in one transaction.
         progress: Told how many datapoints more have been looked at.
     """
-    walk = _Walk(connection, key)
+    walk = _Walk(connection, key, version)
     while not walk.ended:
         with snapshot(connection):
             yield from walk.step()
-            if walk.ended and walk.head is not None and changes:
-                yield from check_changes(connection, key, walk.head)
+            if walk.ended and walk.head is not None and has_changes(version):
+                yield from check_changes(connection, key, walk.head, version)
         if progress is not None:
             progress(walk.seen)
 
 
 class _Walk:
-    """Goes through the rows of a substream, in steps.
+    """Goes through the runs of a substream, in steps.
 
     Attributes:
         head: As the last step saw it; ``None``: the substream is no more.
@@ -72,60 +67,76 @@ class _Walk:
         seen: How many datapoints the last step has looked at.
     """
 
-    def __init__(self, connection: apsw.Connection, key: int) -> None:
+    def __init__(self, connection: apsw.Connection, key: int, version: int) -> None:
         self._connection = connection
         self._key = key
+        self._version = version
         self._base = place_of(key)
         self._behind = place_of(key + 1)
         self._place = self._base - 1  # of the last row
         self._expected = 0  # index of the next one
         self._t: float | None = None  # last time stamp of the last row, if that can be compared
+        self._data_version = 0
+        self._sealed = 0
+        runs = runs_of(version)
+        more = "block, size, stats" if has_blocks(version) else "NULL, NULL, NULL"
+        between = f"FROM {runs} WHERE place > ? AND place < ? ORDER BY place"
+        self._rows_sql = f"SELECT place, n, t1, t2, points, {more} {between}"
+        self._next_sql = f"SELECT place {between} LIMIT 1"
+        self._n_sql = f"SELECT n FROM {runs} WHERE place = ?"
+        self._at_sql = f"SELECT place, n, t2 FROM {runs} WHERE place >= ? AND place <= ? ORDER BY place DESC LIMIT 1"
         self.head: Head | None = None
         self.ended = False
         self.seen = 0
 
     def step(self) -> Iterator[Fault]:
         before = self.head
-        began = self._expected
         try:
             self.head = read_head(self._connection, self._key)
         except NotFound:
             self.head, self.ended = None, True
             return
-        if before is not None and self.head.merges != before.merges:
-            yield from self._shift(before, self.head)
-            began = self._expected
-            if self.ended:
-                return
+        if has_blocks(self._version):
+            yield from self._check_sealed(self.head, told=before is not None)
+        data_version = self._connection.data_version()
+        until = None
+        if before is not None and data_version != self._data_version:
+            until = self._t
+            self._resume(before, self.head)
+        self._data_version = data_version
+        began = self._expected
         try:
-            yield from self._rows()
+            yield from self._rows(until)
         except apsw.CorruptError as error:
             yield from self._skip(error)
         if self.ended:
             yield from self._compare(self.head)
         self.seen = max(0, self._expected - began)
 
-    def _rows(self) -> Iterator[Fault]:
+    def _rows(self, until: float | None) -> Iterator[Fault]:
+        """Look at some rows, at least to behind the time *until*, so that it goes on however much others write."""
         left = _STEP_BYTES
-        with closing(self._connection.execute(_ROWS, (self._place, self._behind))) as cursor:
-            for place, n, t1, t2, text in cursor:
-                yield from self._row(place, n, t1, t2, text)
-                left -= len(text)
-                if left < 0:
+        with closing(self._connection.execute(self._rows_sql, (self._place, self._behind))) as cursor:
+            for place, *columns in cursor:
+                row = Row(*columns)
+                yield from self._row(place, row)
+                left -= row.weight
+                if left < 0 and has_blocks(self._version) and (until is None or row.t2 > until):
                     return
         self.ended = True
 
-    def _row(self, place: int, n: int, t1: float, t2: float, text: bytes) -> Iterator[Fault]:
+    def _row(self, place: int, row: Row) -> Iterator[Fault]:
         first = place - self._base
+        end = first + max(row.n, 0)
         yield from self._gap(first)
-        if n < 1:
-            yield Fault(f"a run of {n} datapoints", first, first)
-        elif self._t is not None and t1 < self._t:
-            yield Fault(f"begins with t = {t1!r}, and the one before has t = {self._t!r}", first, first + n)
-        problem = _problem(n, t1, t2, text)
+        if row.n > 0 and self._t is not None and row.t1 < self._t:
+            yield Fault(f"begins with t = {row.t1!r}, and the one before has t = {self._t!r}", first, end)
+        problem = problem_of(self._connection, row)
         if problem is not None:
-            yield Fault(problem, first, first + n)
-        self._place, self._expected, self._t = place, first + max(n, 0), t2
+            yield Fault(problem, first, end)
+        if first < self._sealed and (row.block is None or end > self._sealed):
+            yield Fault(f"the first {self._sealed} datapoints should be in blocks, and these are not", first, end)
+        self._place, self._expected, self._t = place, end, row.t2
 
     def _gap(self, first: int) -> Iterator[Fault]:
         if first > self._expected:
@@ -137,10 +148,10 @@ class _Walk:
         """Go on behind a row that cannot be read, if what is behind it can be found."""
         found = size = None
         try:
-            rows = query(self._connection, _NEXT, (self._place, self._behind))
+            rows = query(self._connection, self._next_sql, (self._place, self._behind))
             found = rows[0][0] if rows else None
             if found is not None:
-                size = query(self._connection, "SELECT n FROM tail WHERE place = ?", (found,))[0][0]
+                [(size,)] = query(self._connection, self._n_sql, (found,)) or [(None,)]
         except apsw.CorruptError:
             pass
         if found is None or size is None or size < 1:
@@ -153,6 +164,11 @@ class _Walk:
         yield Fault(f"cannot be read: {error}", first, first + size)
         self._place, self._expected, self._t = found, first + size, None
 
+    def _check_sealed(self, head: Head, *, told: bool) -> Iterator[Fault]:
+        self._sealed = query(self._connection, "SELECT sealed FROM heads WHERE substream = ?", (self._key,))[0][0]
+        if not told and not 0 <= self._sealed <= head.n:
+            yield Fault(f"{self._sealed} datapoints should be in blocks, and there are {head.n}")
+
     def _compare(self, head: Head) -> Iterator[Fault]:
         """Compare what was found with the head, when all has been seen."""
         if self._expected < head.n:
@@ -161,70 +177,36 @@ class _Walk:
             yield Fault(f"more than the {head.n} that there should be", head.n, self._expected)
         elif head.n and self._t is not None and self._t != head.t:
             yield Fault(f"the newest has t = {self._t!r}, and should have t = {head.t!r}", head.n - 1, head.n)
-        if head.arrivals != head.n:
+        if not has_blocks(self._version) and head.arrivals != head.n:
             yield Fault(f"{head.arrivals} datapoints have arrived, and {head.n} are stored")
 
-    def _shift(self, before: Head, now: Head) -> Iterator[Fault]:
-        """Go on at the row that holds what would have come next, after others were merged in front of it."""
-        if self._expected >= before.n:
-            # All was seen: what has come since is behind it, or is among what was seen.
-            self._expected = before.n - 1
-        try:
-            late = late_runs(self._connection, self._key, before.arrivals, now.arrivals)
-            [(i, _)] = shifted([(max(self._expected, 0), 1)], late)
-            run = View(self._connection, self._key, now).run_at(i)
-        except (StoreError, msgspec.MsgspecError, ValueError) as error:
-            yield Fault(f"what came late meanwhile cannot be found: {error}")
-            self.ended = True
-            return
-        self._place, self._expected, self._t = self._base + run.i - 1, run.i, None
+    def _resume(self, before: Head, now: Head) -> None:
+        """Find where to go on: runs may have been joined and divided, and datapoints may have other indices."""
+        i = self._expected
+        if now.merges != before.merges:
+            i = min(i, now.n) if self._t is None else self._index_from(self._t, now.n)
+        run = self._run_at(i)
+        if run is None or run.end <= i:
+            self._place, self._expected = self._base + i - 1, i
+        else:
+            self._place, self._expected = self._base + run.i - 1, run.i
+        if now.merges != before.merges or self._expected != i:
+            self._t = None
 
+    def _index_from(self, t: float, n: int) -> int:
+        """Return the index at which the first run begins that ends at time *t* or later; *n* if there is none."""
+        low, high = 0, n
+        while low < high:
+            middle = (low + high) // 2
+            run = self._run_at(middle)
+            if run is not None and run.t2 >= t:
+                high = run.i
+            else:
+                low = middle + 1 if run is None else max(middle + 1, run.end)
+        return low
 
-def check_changes(connection: apsw.Connection, key: int, head: Head) -> Iterator[Fault]:
-    """Yield what is wrong with the notes on where late datapoints went, inside a transaction."""
-    count = arrived = 0
-    with closing(connection.execute(_CHANGES, (place_of(key), place_of(key + 1)))) as cursor:
-        for place, text in cursor:
-            count += 1
-            before = place - place_of(key)
-            try:
-                numbers = _decode_runs(text)
-                runs = list(zip(numbers[::2], numbers[1::2], strict=True))
-            except (msgspec.MsgspecError, ValueError) as error:
-                yield Fault(f"the note on late datapoints at {before} cannot be read: {error}")
-                continue
-            new = sum(number for _, number in runs)
-            fits = (
-                bool(runs)
-                and runs[0][0] >= 0
-                and all(number > 0 for _, number in runs)
-                and all(first + number < following for (first, number), (following, _) in pairwise(runs))
-                and sum(runs[-1]) <= before + new
-            )
-            if not fits or before < arrived or before + new > head.arrivals:
-                yield Fault(
-                    f"the note on late datapoints at {before} tells of datapoints that are not there: {numbers}"
-                )
-            arrived = before + new
-    if count > head.merges:
-        yield Fault(f"late datapoints came {head.merges} times, and {count} notes tell of that")
-
-
-def _problem(n: int, t1: float, t2: float, text: bytes) -> str | None:
-    """Return what is wrong with a run, by itself."""
-    try:
-        points = _decode(b"[" + text + b"]")
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        return f"the text is damaged: {error}"
-    if len(points) != n:
-        return f"{len(points)} datapoints instead of {n}"
-    if not points:
+    def _run_at(self, i: int) -> _Place | None:
+        """Return the last run that begins at index *i* or before."""
+        for place, n, t2 in query(self._connection, self._at_sql, (self._base, self._base + i)):
+            return _Place(place - self._base, n, t2)
         return None
-    if points[0].t != t1 or points[-1].t != t2:
-        return f"t goes from {points[0].t!r} to {points[-1].t!r}, and should go from {t1!r} to {t2!r}"
-    t = -math.inf
-    for point in points:
-        if not t <= point.t < math.inf:
-            return f"t = {point.t!r} comes after t = {t!r}"
-        t = point.t
-    return None

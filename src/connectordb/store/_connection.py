@@ -12,6 +12,7 @@ from typing import Any
 import apsw
 
 from ..errors import StoreError, Unavailable
+from ._cache import BlockCache
 from ._errors import translate
 
 __all__ = ["SYNCHRONOUS", "Readers", "create_file", "open_connection", "prepare_writing", "query"]
@@ -85,10 +86,15 @@ class Readers:
     Args:
         path: The database, which exists.
         size: How many may read at the same time; others wait, for the moment that a read takes.
+        cache_bytes: How much memory the blocks in `cache` take.
         vfs: Name of the SQLite VFS, ``None``: the default one.
+
+    Attributes:
+        cache: Blocks that were read.
     """
 
-    def __init__(self, path: Path, *, size: int, vfs: str | None = None) -> None:
+    def __init__(self, path: Path, *, size: int, cache_bytes: int = 0, vfs: str | None = None) -> None:
+        self.cache = BlockCache(cache_bytes)
         self._path = path
         self._size = size
         self._vfs = vfs

@@ -12,6 +12,7 @@ from typing import Any
 import apsw
 import msgspec
 
+from ._canonical import canonical
 from ._connection import query
 from ._data import PAGE_BYTES_MAX
 from .base import Downlink, DownlinkState
@@ -119,7 +120,7 @@ def find_equal(
     """See `Transaction.equal_downlinks`."""
     if not query(connection, "SELECT 1 FROM downlinks WHERE stream = ? AND state < 2 LIMIT 1", (stream_id,)):
         return []
-    positions = {_canonical(value): i for i, value in enumerate(values)}
+    positions = {canonical(value): i for i, value in enumerate(values)}
     digests = sorted({_digest(value) for value in positions})
     rows: list[Row] = []
     for start in range(0, len(digests), _VALUES_MAX):
@@ -127,7 +128,7 @@ def find_equal(
         bindings = (stream_id, now, by, *some, limit - len(rows))
         rows += query(connection, _equal_statement(len(some)), bindings)
     # Different values may have the same digest.
-    found = ((_downlink(row, now), positions.get(_canonical(row[3]))) for row in rows)
+    found = ((_downlink(row, now), positions.get(canonical(row[3]))) for row in rows)
     return [(downlink, i) for downlink, i in found if i is not None]
 
 
@@ -192,26 +193,12 @@ def _downlink(row: Row, now: float) -> Downlink:
 
 def digest_of(d: bytes) -> int:
     """Return the digest that all JSON texts of the same value have in common."""
-    return _digest(_canonical(d))
+    return _digest(canonical(d))
 
 
 def _id_of(downlink: Downlink) -> int:
     return downlink.id
 
 
-def _whole(number: str) -> int | float:
-    value = float(number)
-    return int(value) if value.is_integer() else value
-
-
-_decode = msgspec.json.Decoder(float_hook=_whole).decode
-_encode = msgspec.json.Encoder(order="sorted").encode
-
-
-def _canonical(d: bytes) -> bytes:
-    """Return the text that all JSON texts of the same value have in common: ``1`` for ``1.0``, but not for ``true``."""
-    return _encode(_decode(d))
-
-
-def _digest(canonical: bytes) -> int:
-    return int.from_bytes(blake2b(canonical, digest_size=8).digest(), "big", signed=True)
+def _digest(text: bytes) -> int:
+    return int.from_bytes(blake2b(text, digest_size=8).digest(), "big", signed=True)

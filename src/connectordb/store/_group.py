@@ -11,6 +11,8 @@ import apsw
 
 from ._errors import translate
 from ._layer import Layer
+from ._runs import BLOCK_BYTES, BLOCK_POINTS
+from ._seal import NOTICE_BITS
 from ._transaction import SQLiteTransaction
 from .base import Head
 
@@ -34,14 +36,23 @@ class Group:
         connection: The writer's, of which nobody else makes use.
         path: The database, for messages.
         clock: Gives the time in seconds since the Unix epoch.
+        grown: Told which substreams have got datapoints, and how many there were and are.
     """
 
-    def __init__(self, connection: apsw.Connection, path: Path, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        path: Path,
+        clock: Callable[[], float],
+        grown: Callable[[int, int, int], None] | None = None,
+    ) -> None:
+        self._grown = grown
         self._connection = connection
         self._path = path
         self._clock = clock
         self._layer = Layer()
         self._heads: dict[int, Head] = {}  # as committed
+        self._texts: dict[int, int] = {}  # bytes of text since the sealer was told
         self._data_version: int | None = None
         self._receipts = 0  # written since the last purge
 
@@ -72,7 +83,7 @@ class Group:
         except BaseException as error:
             failed = error
         if failed is not None:
-            transaction.undo()
+            transaction.take_back()
         if transaction.lost is not None:
             raise transaction.lost
         return result, failed
@@ -94,8 +105,26 @@ class Group:
         for key, head in layer.heads.items():
             if head is None:
                 self._heads.pop(key, None)
-            else:
-                self._heads[key] = head
+                continue
+            if self._grown is not None:
+                before = self._heads.get(key)
+                n = 0 if before is None else before.n
+                if n >> NOTICE_BITS != head.n >> NOTICE_BITS:
+                    self._grown(key, n, head.n)
+            self._heads[key] = head
+        if self._grown is not None:
+            self._count_text(layer.texts, self._grown)
+
+    def _count_text(self, texts: dict[int, int], grown: Callable[[int, int, int], None]) -> None:
+        """Tell also of substreams that have got few datapoints, and much text."""
+        if len(self._texts) > _HEADS_MAX:
+            self._texts.clear()
+        for key, size in texts.items():
+            size += self._texts.get(key, 0)
+            if size >= BLOCK_BYTES:
+                grown(key, 0, BLOCK_POINTS)
+                size = 0
+            self._texts[key] = size
 
     def abandon(self) -> None:
         """Give the group up, so that the next one can begin. Raises `StoreError`: the connection is of no use."""

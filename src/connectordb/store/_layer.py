@@ -11,13 +11,21 @@ import apsw
 
 from ..block import Block
 from ._key import place_of
+from ._runs import BLOCK_BYTES, BLOCK_POINTS, Sealed, pieces_of, put_sealed, sealed_of
 from .base import Head
 
-__all__ = ["ROW_POINTS_MAX", "Layer", "Receipt", "ReceiptKey"]
+__all__ = ["DIRECT_BYTES", "DIRECT_POINTS", "ROW_POINTS_MAX", "Layer", "Receipt", "ReceiptKey"]
 
 ROW_POINTS_MAX = 500
-"""A row of the tail holds at most so many datapoints: a range that begins or ends inside of a row has to take it apart.
+"""A run holds at most so many datapoints: a range that begins or ends inside of a row has to take it apart.
 At 5,000 that was most of the work for 1,000 datapoints; at 500 there are 1.5 times as many such reads in a second."""
+
+DIRECT_POINTS = 2_000
+"""So many datapoints that come together are a block at once: packing them takes no longer than writing them as text,
+and they need not be read again for it."""
+
+DIRECT_BYTES = 32 << 10
+"""As much text is a block at once, too: text has to be moved whenever a late datapoint comes before it."""
 
 _JOIN_BYTES_MAX = 64 << 10
 _ROWS_MAX = 32  # rows per statement
@@ -41,15 +49,19 @@ class Layer:
     Attributes:
         heads: The state of substreams, ``None`` if deleted; `dirty` names those that SQLite does not know yet.
         rows: Substream, index of the first datapoint, datapoints.
+        blocks: Places, and what is to be there, of datapoints that are blocks from the first.
+        texts: Of each substream, how many bytes of text were appended.
         receipts: Uploads accepted.
     """
 
-    __slots__ = ("dirty", "heads", "receipts", "rows")
+    __slots__ = ("blocks", "dirty", "heads", "receipts", "rows", "texts")
 
     def __init__(self) -> None:
         self.heads: dict[int, Head | None] = {}
         self.dirty: set[int] = set()
         self.rows: list[tuple[int, int, Block]] = []
+        self.blocks: list[tuple[int, Sealed]] = []
+        self.texts: dict[int, int] = {}
         self.receipts: dict[ReceiptKey, Receipt] = {}
 
     def add(self, upper: Layer) -> None:
@@ -57,12 +69,23 @@ class Layer:
         self.heads.update(upper.heads)
         self.dirty |= upper.dirty
         self.rows += upper.rows
+        self.blocks += upper.blocks
+        for key, size in upper.texts.items():
+            self.texts[key] = self.texts.get(key, 0) + size
         self.receipts.update(upper.receipts)
 
     def append(self, key: int, i: int, block: Block) -> None:
         """Put *block* at index *i*."""
-        if block.n <= ROW_POINTS_MAX:
+        size = 0 if block.n >= DIRECT_POINTS else len(block.json)
+        if size < DIRECT_BYTES:
+            self.texts[key] = self.texts.get(key, 0) + size
+        if size < DIRECT_BYTES and block.n <= ROW_POINTS_MAX:
             self.rows.append((key, i, block))
+            return
+        if not size or size >= DIRECT_BYTES:
+            for piece in pieces_of(block, BLOCK_POINTS, BLOCK_BYTES):
+                self.blocks.append((place_of(key, i), sealed_of(piece)))
+                i += piece.n
             return
         for start in range(0, block.n, ROW_POINTS_MAX):
             part = block.slice(start, min(start + ROW_POINTS_MAX, block.n))
@@ -73,10 +96,13 @@ class Layer:
         if self.rows:
             _execute_many(
                 connection,
-                "INSERT INTO tail (place, n, t1, t2, points) VALUES",
+                "INSERT INTO runs (place, n, t1, t2, points) VALUES",
                 list(_join_rows(self.rows)),
             )
             self.rows = []
+        for place, sealed in self.blocks:
+            put_sealed(connection, place, sealed)
+        self.blocks = []
         if self.dirty:
             heads = [(key, self.heads[key]) for key in self.dirty]
             _execute_many(
@@ -99,7 +125,7 @@ class Layer:
 
 
 class _Row:
-    """A row of the tail in the making."""
+    """A run in the making."""
 
     __slots__ = ("bytes", "i", "key", "n", "t1", "t2", "texts")
 
@@ -112,9 +138,13 @@ class _Row:
         self.texts = [block.json]
         self.bytes = len(block.json)
 
-    def takes(self, block: Block) -> bool:
-        """Whether *block*, which comes next, may share the row."""
-        return self.n + block.n <= ROW_POINTS_MAX and self.bytes + len(block.json) <= _JOIN_BYTES_MAX
+    def takes(self, i: int, block: Block) -> bool:
+        """Whether *block*, which comes at index *i*, may share the row."""
+        return (
+            i == self.i + self.n
+            and self.n + block.n <= ROW_POINTS_MAX
+            and self.bytes + len(block.json) <= _JOIN_BYTES_MAX
+        )
 
     def extend(self, block: Block) -> None:
         self.n += block.n
@@ -128,7 +158,7 @@ def _join_rows(rows: Iterable[tuple[int, int, Block]]) -> Iterable[Sequence[Any]
     newest: dict[int, _Row] = {}
     for key, i, block in rows:
         row = newest.get(key)
-        if row is not None and row.takes(block):
+        if row is not None and row.takes(i, block):
             row.extend(block)
         else:
             newest[key] = row = _Row(key, i, block)

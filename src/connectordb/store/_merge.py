@@ -2,86 +2,165 @@
 
 from __future__ import annotations
 
-import heapq
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from itertools import islice, repeat
-from operator import itemgetter
+from operator import attrgetter
+from typing import TYPE_CHECKING, NamedTuple
 
 import apsw
-import msgspec
 
 from ..block import Block
+from ..columns import Column, joined, numpy, to_column
+from ..datapoint import Datapoint
 from ._changes import Runs
-from ._data import View
+from ._connection import query
+from ._data import Run, View
 from ._key import place_of
-from ._text import join, split, times
+from ._layer import DIRECT_POINTS
+from ._runs import BLOCK_BYTES, BLOCK_POINTS, drop_blocks, pieces_of, put_away, put_back, put_run
 from .base import Head
+
+if TYPE_CHECKING:
+    from ..columns import Floats
 
 __all__ = ["merge"]
 
-_RUN_POINTS_MAX = 1_000
-"""What is rewritten becomes runs of up to so many datapoints, however small they were before."""
+_TEXT_POINTS = 1_000
+"""Text that is rewritten becomes runs of up to so many datapoints, however small they were before."""
 
-_Timed = tuple[float, msgspec.Raw, bool]
-"""Time stamp, text, and whether it is new."""
+_OWN_POINTS = 1_000
+"""So many datapoints that belong behind a block become a block of their own; fewer are put into it."""
+
+_RUNS = (
+    "SELECT place, n, t1, t2, coalesce(size, length(points)), block FROM runs "
+    "WHERE place >= ? AND place < ? AND t1 <= ? ORDER BY place"
+)
+
+
+class _Part(NamedTuple):
+    """Late datapoints ``[start, stop)``, which go into *run*, or right behind it."""
+
+    run: Run
+    start: int
+    stop: int
 
 
 def merge(connection: apsw.Connection, key: int, head: Head, block: Block) -> Runs:
     """Insert *block*, which begins before the newest datapoint, and return the indices of its datapoints.
 
-    All from the run on in which it begins is rewritten, as all that has a new index. The caller has a transaction open,
-    and writes the new head.
+    Only the runs are written anew into which some of it goes; those behind are moved as they are. The caller has a
+    transaction open, and writes the new head.
     """
     view = View(connection, key, head)
-    runs: Runs = []
-    begin = i = view.run_at(view.index_after(block.t1)).i
-    # Those stored go first, so that they come first of equal time stamps.
-    mixed = heapq.merge(_stored(view, begin, block.t2), _timed(block, new=True), key=itemgetter(0))
-    while points := list(islice(mixed, _RUN_POINTS_MAX)):
-        texts = [text for _, text, _ in points]
-        _note(runs, i, points)
-        _put(connection, key, i, Block(len(points), points[0][0], points[-1][0], json=join(texts)))
-        i += len(points)
-    while i < head.n + block.n:
-        behind = view.page(i - block.n, head.n)
-        if behind.n > _RUN_POINTS_MAX:
-            behind = view.block(view.run_at(i - block.n))
-        _put(connection, key, i, behind)
-        i += behind.n
-    between = (place_of(key, begin), place_of(key + 1))
-    connection.execute("DELETE FROM tail WHERE place >= ? AND place < ?", between)
-    connection.execute("UPDATE tail SET place = -1 - place WHERE place < 0")
-    return runs
-
-
-def _stored(view: View, i: int, t2: float) -> Iterator[_Timed]:
-    """The datapoints stored from the run at *i* on, to the end of the last run that does not begin after *t2*."""
-    while i < view.head.n:
-        run = view.run_at(i)
-        if run.t1 > t2:
-            return
-        yield from _timed(view.block(run))
-        i = run.end
-
-
-def _timed(block: Block, *, new: bool = False) -> Iterator[_Timed]:
-    return zip(times(block.json), split(block.json), repeat(new, block.n), strict=True)
-
-
-def _note(runs: Runs, first: int, points: list[_Timed]) -> None:
-    """Add the new ones among *points*, which begin at index *first*, to *runs*."""
-    for i, (_, _, new) in enumerate(points, first):
-        if not new:
-            continue
-        if runs and sum(runs[-1]) == i:
-            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
+    first = view.run_at(max(0, view.index_after(block.t1) - 1))
+    rows = query(connection, _RUNS, (place_of(key, first.i) + 1, place_of(key + 1), block.t2))
+    runs = [first, *(Run(place - place_of(key), *rest) for place, *rest in rows)]
+    parts = _parts(runs, _times(block))
+    sealed = query(connection, "SELECT sealed FROM heads WHERE substream = ?", (key,))[0][0]
+    came: Runs = []
+    by = more = 0  # how far what comes next is moved, and how many more are in blocks
+    for part, following in zip(parts, [*parts[1:], None], strict=True):
+        run, late = part.run, block.slice(part.start, part.stop)
+        if run.i < sealed:
+            more += late.n
+        i = run.i + by
+        if late.t1 >= run.t2 and (run.block is None or late.n >= _OWN_POINTS):
+            came.append((run.end + by, late.n))
+            if by:
+                put_away(connection, key, run.i, run.i + 1, by)
+            made, i = late, run.end + by
         else:
-            runs.append((i, 1))
+            made, order = _merged(view.block(run), late)
+            came += [(i + at, n) for at, n in order]
+            connection.execute("DELETE FROM runs WHERE place = ?", (place_of(key, run.i),))
+            if run.block is not None:
+                drop_blocks(connection, [run.block])
+        is_sealed = run.block is not None or made.n >= DIRECT_POINTS
+        for piece in pieces_of(made, BLOCK_POINTS if is_sealed else _TEXT_POINTS, BLOCK_BYTES):
+            put_run(connection, -1 - place_of(key, i), piece, sealed=is_sealed)
+            i += piece.n
+        by += late.n
+        stop = head.n if following is None else following.run.i
+        if run.end < stop:
+            put_away(connection, key, run.end, stop, by)
+    put_back(connection)
+    if more:
+        connection.execute("UPDATE heads SET sealed = sealed + ? WHERE substream = ?", (more, key))
+    return list(_joined(came))
 
 
-def _put(connection: apsw.Connection, key: int, i: int, run: Block) -> None:
-    """Store *run* at index *i*, out of the way for now of what still stands there: at -1 - place."""
-    connection.execute(
-        "INSERT INTO tail (place, n, t1, t2, points) VALUES (?, ?, ?, ?, ?)",
-        (-1 - place_of(key, i), run.n, run.t1, run.t2, run.json),
-    )
+def _parts(runs: list[Run], times: list[float]) -> list[_Part]:
+    """Return where late datapoints go: each into the last run that does not begin after it."""
+    begins = [run.t1 for run in runs]
+    parts = []
+    start = 0
+    while start < len(times):
+        k = max(0, bisect_right(begins, times[start]) - 1)
+        stop = len(times) if k + 1 == len(runs) else bisect_left(times, begins[k + 1], start)
+        parts.append(_Part(runs[k], start, stop))
+        start = stop
+    return parts
+
+
+def _merged(stored: Block, late: Block) -> tuple[Block, Runs]:
+    """Return both together, what is stored first of equal time stamps, and where the late ones are."""
+    times = _times(late)
+    if stored.times is not None:
+        before = stored.times.searchsorted(times, "right").tolist()
+    else:
+        before = [bisect_right(stored.points, t, key=attrgetter("t")) for t in times]
+    at = [i + k for k, i in enumerate(before)]
+    runs: Runs = [(i, 1) for i in at]
+    made = None if stored.times is None else _merged_columns(stored, late, at)
+    if made is not None:
+        return made, runs
+    points: list[Datapoint] = list(stored.points)
+    for i, point in zip(at, late.points, strict=True):
+        points.insert(i, point)
+    return Block.of(points), runs
+
+
+def _merged_columns(stored: Block, late: Block, at: list[int]) -> Block | None:
+    """Return both together as columns; ``None`` if they are not of the same kind."""
+    np = numpy()
+    a, b = stored.columns, _columns(late)
+    if a is None or b is None:
+        return None
+    both = joined(a[1], b[1])
+    if both is None:
+        return None
+    order = np.empty(stored.n + late.n, np.intp)
+    is_late = np.zeros(len(order), np.bool_)
+    is_late[at] = True
+    order[is_late] = np.arange(stored.n, len(order))
+    order[~is_late] = np.arange(stored.n)
+    return Block.of_columns(np.concatenate([a[0], b[0]])[order], both[order])
+
+
+def _columns(block: Block) -> tuple[Floats, Column] | None:
+    if block.columns is not None:
+        return block.columns
+    points = block.points
+    values = None if any(point.o for point in points) else to_column([point.d for point in points])
+    return None if values is None else (numpy().array([point.t for point in points], "float64"), values)
+
+
+def _times(block: Block) -> list[float]:
+    if block.columns is not None:
+        times: list[float] = block.columns[0].tolist()
+        return times
+    return [point.t for point in block.points]
+
+
+def _joined(runs: Runs) -> Iterator[tuple[int, int]]:
+    """Yield *runs*, those that follow each other as one."""
+    first = n = 0
+    for i, more in runs:
+        if n and first + n == i:
+            n += more
+            continue
+        if n:
+            yield first, n
+        first, n = i, more
+    if n:
+        yield first, n

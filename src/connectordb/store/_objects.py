@@ -24,6 +24,8 @@ __all__ = [
     "device_by_apikey",
     "devices",
     "email_key",
+    "limited_streams",
+    "path_of",
     "stream",
     "streams",
     "streams_below",
@@ -100,7 +102,7 @@ def _device(row: Row) -> Device:
 
 
 def _stream(row: Row) -> Stream:
-    id_, device_id, name, nickname, description, icon, schema, datatype, ephemeral, downlink = row
+    id_, device_id, name, nickname, description, icon, schema, datatype, ephemeral, downlink, keep_s = row
     return Stream(
         id=id_,
         device_id=device_id,
@@ -112,6 +114,7 @@ def _stream(row: Row) -> Stream:
         datatype=datatype,
         ephemeral=bool(ephemeral),
         downlink=bool(downlink),
+        keep_s=keep_s,
     )
 
 
@@ -163,6 +166,10 @@ def streams(connection: apsw.Connection, device_id: int) -> list[Stream]:
     return _all(connection, _stream, f"{_STREAM} WHERE device_id = ? ORDER BY id", (device_id,))
 
 
+def limited_streams(connection: apsw.Connection) -> list[Stream]:
+    return _all(connection, _stream, f"{_STREAM} WHERE keep_s > 0 ORDER BY id")
+
+
 def counts(connection: apsw.Connection) -> Counts:
     sql = "SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM devices), (SELECT count(*) FROM streams)"
     return Counts(*query(connection, sql)[0])
@@ -198,6 +205,20 @@ def create_stream(connection: apsw.Connection, new: Stream) -> Stream:
             (key_of(created.id, substream),),
         )
     return created
+
+
+def path_of(connection: apsw.Connection, key: int) -> str:
+    """Return the path of the substream *key*, for messages; if it cannot be found, its id."""
+    sql = (
+        "SELECT users.name || '/' || devices.name || '/' || streams.name FROM streams "
+        "JOIN devices ON devices.id = device_id JOIN users ON users.id = user_id WHERE streams.id = ?"
+    )
+    try:
+        rows = query(connection, sql, (key // 2,))
+    except (apsw.CorruptError, UnicodeDecodeError):
+        rows = []
+    name = rows[0][0] if rows else f"stream {key // 2}"
+    return f"{name}/downlink" if key % 2 else str(name)
 
 
 def update_user(connection: apsw.Connection, user_id: int, changes: Mapping[str, Any]) -> User:
@@ -238,12 +259,26 @@ def delete(connection: apsw.Connection, table: str, object_id: int, stream_ids: 
         raise NotFound(f"the {table[:-1]} does not exist")
     for id_ in stream_ids:
         first, behind = key_of(id_, Substream(0)), key_of(id_ + 1, Substream(0))
-        for data in ("heads", "receipts"):
-            connection.execute(f"DELETE FROM {data} WHERE substream >= ? AND substream < ?", (first, behind))
-        for data in ("tail", "changes"):
-            between = (place_of(first), place_of(behind))
-            connection.execute(f"DELETE FROM {data} WHERE place >= ? AND place < ?", between)
+        _delete_data(connection, first, behind)
         connection.execute("DELETE FROM downlinks WHERE stream = ?", (id_,))
+
+
+def _delete_data(connection: apsw.Connection, first: int, behind: int) -> None:
+    """Delete the data of the substreams ``[first, behind)``."""
+    keys, places = (first, behind), (place_of(first), place_of(behind))
+    of_ledger = "SELECT id FROM corrections WHERE substream >= ? AND substream < ?"
+    connection.execute(
+        "DELETE FROM blocks WHERE id IN (SELECT block FROM runs WHERE place >= ? AND place < ? AND block IS NOT NULL)",
+        places,
+    )
+    connection.execute(
+        f"DELETE FROM blocks WHERE id IN (SELECT block FROM removed WHERE correction IN ({of_ledger}))", keys
+    )
+    connection.execute(f"DELETE FROM removed WHERE correction IN ({of_ledger})", keys)
+    for table in ("heads", "receipts", "corrections"):
+        connection.execute(f"DELETE FROM {table} WHERE substream >= ? AND substream < ?", keys)
+    for table in ("runs", "changes"):
+        connection.execute(f"DELETE FROM {table} WHERE place >= ? AND place < ?", places)
 
 
 def _insert(connection: apsw.Connection, table: _Table, new: Any, **more: Any) -> Row:

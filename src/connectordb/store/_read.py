@@ -2,47 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import apsw
 
 from ..block import Block
-from ..errors import InvalidRange
 from ..query import Range
-from ._changes import Runs, late_runs, shifted, skipped, unseen
+from ._changes import behind, events_between, moves_of
 from ._connection import Readers
-from ._data import PAGE_BYTES_MAX, PAGE_POINTS, View
-from ._text import times
-from .base import Cursor, Page
+from ._data import View
+from .base import Summary
 
-__all__ = ["cursor_at", "read", "read_after"]
+__all__ = ["read", "read_summaries"]
+
+T = TypeVar("T")
 
 
-class _Mark(NamedTuple):
-    """A datapoint that can be found again after others were merged in front of it.
-
-    Late points go behind those with the same time stamp, so "the k-th of those with time stamp t" stays true. It is
-    worked out only when it is needed.
+class _Place:
+    """Where a reader is in a range, while the stream changes.
 
     Attributes:
-        block: Some datapoints.
-        n: The marked one is the n-th of them.
-        before: Number of datapoints with the time stamp of the first one, right before it.
+        i: Index of the next datapoint.
+        stop: The end of the range.
+        left: How many more are wanted, if there is a limit.
+        t: Time stamp of the last one that was given, in seconds.
     """
 
-    block: Block
-    n: int
-    before: int
+    __slots__ = ("_head", "i", "left", "stop", "t")
 
-    def index_behind(self, view: View) -> int:
-        """Return the index behind the marked datapoint."""
-        stamps = times(self.block.json)[: self.n]
-        t = stamps[-1]
-        k = stamps.count(t)
-        if k == self.n:
-            k += self.before
-        return view.index_from(t) + k
+    def __init__(self, view: View, wanted: Range) -> None:
+        self._head = view.head
+        self.i, self.stop = _resolve(view, wanted)
+        self.left = wanted.limit
+        self.t = 0.0
+
+    @property
+    def ended(self) -> bool:
+        """There is nothing more."""
+        return self.i >= self.stop
+
+    def follow(self, connection: apsw.Connection, view: View) -> None:
+        """Find the place again in *view*, which is of a later state."""
+        if view.head.merges != self._head.merges:
+            events = events_between(connection, view.key, self._head.arrivals, view.head.arrivals)
+            moves = moves_of(events)
+            # If what was given last was deleted, older ones may have come where it was.
+            self.i = max(behind(moves, self.i), view.index_from(self.t))
+            self.stop = behind(moves, self.stop)
+            if self.left is not None:
+                self.stop = min(self.stop, self.i + self.left)
+        self._head = view.head
+
+    def pass_by(self, n: int, t: float) -> None:
+        """Take note that *n* datapoints were given, the last of which has time stamp *t*."""
+        self.i += n
+        self.t = t
+        if self.left is not None:
+            self.left -= n
 
 
 def read(readers: Readers, key: int, wanted: Range) -> Iterator[Block]:
@@ -52,101 +69,43 @@ def read(readers: Readers, key: int, wanted: Range) -> Iterator[Block]:
     range (but for a limit). Nothing is held between two steps, so the generator may be left at any time, and stepped
     from any thread.
     """
-    with readers.snapshot() as connection:
-        view = View(connection, key)
-        merges = view.head.merges
-        i, stop = _resolve(view, wanted)
-        if i >= stop:
-            return
-        page = view.page(i, stop)
-        end = last = None
-        if i + page.n < stop:
-            end = _mark_end(view, stop)
-            last = _mark_page(view, i, page)
-    limit_left = None if wanted.limit is None else wanted.limit - page.n
-    i += page.n
-    yield page
-    while end is not None and last is not None and i < stop:
+    return _walk(readers, key, wanted, _page)
+
+
+def read_summaries(
+    readers: Readers, key: int, wanted: Range, fits: Callable[[float, float], bool] | None
+) -> Iterator[Block | Sequence[Summary]]:
+    """Yield what is known of the range, or its pages; see `Store.read_summaries`. As `read` otherwise."""
+
+    def take(view: View, i: int, stop: int) -> tuple[Block | Sequence[Summary], int, float]:
+        known, end = view.summaries(i, stop, fits)
+        return (known, end - i, known[-1].t2) if known else _page(view, i, stop)
+
+    return _walk(readers, key, wanted, take)
+
+
+def _page(view: View, i: int, stop: int) -> tuple[Block, int, float]:
+    page = view.page(i, stop)
+    return page, page.n, page.t2
+
+
+def _walk(
+    readers: Readers, key: int, wanted: Range, take: Callable[[View, int, int], tuple[T, int, float]]
+) -> Iterator[T]:
+    """Yield what *take* gives for what is left of the range, with how many datapoints and what last time stamp."""
+    place: _Place | None = None
+    while place is None or not place.ended:
         with readers.snapshot() as connection:
-            view = View(connection, key)
-            if view.head.merges != merges:
-                merges = view.head.merges
-                i = last.index_behind(view)
-                stop = end.index_behind(view)
-                if limit_left is not None:
-                    stop = min(stop, i + limit_left)
-            page = view.page(i, stop)
-            last = _mark_page(view, i, page)
-        if limit_left is not None:
-            limit_left -= page.n
-        i += page.n
-        yield page
-
-
-def cursor_at(readers: Readers, key: int, t: float | None, i: int | None) -> Cursor:
-    """See `Store.cursor_at`."""
-    with readers.snapshot() as connection:
-        view = View(connection, key)
-        head = view.head
-        done = head.n
-        if t is not None:
-            done = view.index_after(t)
-        elif i is not None:
-            done = max(0, min(i + head.n if i < 0 else i, head.n))
-    return Cursor.behind(head.arrivals) if done == head.n else Cursor(0, head.arrivals, done)
-
-
-def read_after(readers: Readers, key: int, cursor: Cursor) -> Iterator[Page]:
-    """Yield what a reader at *cursor* has not seen; see `Store.read_after`."""
-    with readers.snapshot() as connection:
-        now = View(connection, key).head.arrivals
-    if not 0 <= cursor.base <= cursor.state <= now:
-        raise InvalidRange("the cursor is not of this stream: it is ahead of what has arrived")
-    if cursor.base < cursor.state:
-        yield from _read_between(readers, key, *cursor)
-    if cursor.state < now:
-        yield from _read_between(readers, key, cursor.state, now, 0)
-
-
-def _read_between(readers: Readers, key: int, base: int, state: int, done: int) -> Iterator[Page]:
-    """Yield what *state* has and *base* has not, without the first *done*."""
-    runs: Runs | None = None
-    at = state
-    while runs is None or runs:
-        with readers.snapshot() as connection:
-            view = View(connection, key)
-            now = view.head.arrivals
-            if runs is None:
-                runs = skipped(_unseen(connection, key, base, state), done)
-            runs = shifted(runs, late_runs(connection, key, at, now))
-            at = now
-            if not runs:
+            view = View(connection, key, cache=readers.cache)
+            if place is None:
+                place = _Place(view, wanted)
+            else:
+                place.follow(connection, view)
+            if place.ended:
                 return
-            first = runs[0][0]
-            block, runs = _take(view, runs)
-        done += block.n
-        yield Page(block, first, Cursor(base, state, done) if runs else Cursor.behind(state))
-
-
-def _take(view: View, runs: Runs) -> tuple[Block, Runs]:
-    """Return a page of what *runs* are, and those that are left. Many small ones share a page."""
-    parts: list[Block] = []
-    n = size = k = taken = 0  # taken of the k-th run
-    while k < len(runs) and (not parts or (n < PAGE_POINTS and size < PAGE_BYTES_MAX)):
-        first, number = runs[k][0] + taken, runs[k][1] - taken
-        part = view.page(first, first + min(number, PAGE_POINTS - n))
-        parts.append(part)
-        n += part.n
-        size += len(part.json)
-        k, taken = (k + 1, 0) if part.n == number else (k, taken + part.n)
-    left = skipped(runs[k:], taken)
-    if len(parts) == 1:
-        return parts[0], left
-    return Block(n, parts[0].t1, parts[-1].t2, json=b",".join([part.json for part in parts])), left
-
-
-def _unseen(connection: apsw.Connection, key: int, base: int, state: int) -> Runs:
-    return unseen(base, state, late_runs(connection, key, base, state) if base else [])
+            page, n, t = take(view, place.i, place.stop)
+        place.pass_by(n, t)
+        yield page
 
 
 def _resolve(view: View, wanted: Range) -> tuple[int, int]:
@@ -160,13 +119,3 @@ def _resolve(view: View, wanted: Range) -> tuple[int, int]:
     if wanted.t2 is not None and i < stop:
         stop = min(stop, view.index_after(wanted.t2))
     return i, stop
-
-
-def _mark_page(view: View, i: int, page: Block) -> _Mark:
-    # Where the page has several time stamps, those before it do not matter.
-    return _Mark(page, page.n, view.count_equal_before(i, page.t1) if page.t1 == page.t2 else 0)
-
-
-def _mark_end(view: View, stop: int) -> _Mark:
-    run = view.run_at(stop - 1)
-    return _Mark(view.block(run), stop - run.i, view.count_equal_before(run.i, run.t1))

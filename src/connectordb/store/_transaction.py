@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,18 @@ import apsw
 from ..block import Block
 from ..datapoint import Datapoint
 from ..errors import InvalidValue, LimitReached, NotFound, StoreError, TimestampOrder, UploadConflict
-from . import _downlinks, _objects
-from ._changes import note_change
+from . import _corrections, _downlinks, _objects
+from ._changes import events_between, note_change
 from ._connection import query
-from ._data import read_head
+from ._data import View, read_head
 from ._errors import translate
-from ._key import INDEX_MAX, key_of
+from ._key import INDEX_MAX, key_of, place_of
+from ._known import unknown
 from ._layer import Layer, Receipt
 from ._merge import merge
-from .base import Appended, Counts, Device, Downlink, Head, Mode, Stream, Substream, Upload, User
+from ._runs import Sealed, drop_blocks, put_sealed, sealed_of
+from ._seal import Sealing, followed, plan_seal
+from .base import Appended, Correction, Counts, Device, Downlink, Head, Mode, Stream, Substream, Upload, User
 
 __all__ = ["SQLiteTransaction"]
 
@@ -69,7 +73,7 @@ class SQLiteTransaction:
             self._connection.execute("RELEASE work")
         self._below.add(self._layer)
 
-    def undo(self) -> None:
+    def take_back(self) -> None:
         """Take back what was done. Sets `lost` if that cannot be."""
         if not self._in_savepoint:
             return
@@ -135,6 +139,8 @@ class SQLiteTransaction:
         block: Block | None,
         mode: Mode = Mode.ORDERED,
         upload: Upload | None = None,
+        *,
+        skip_known: bool = False,
     ) -> Appended:
         key = key_of(stream_id, substream)
         head = self._head(key)
@@ -143,6 +149,9 @@ class SQLiteTransaction:
             if reply is not None:
                 return Appended(-1, None, head.arrivals, repeated=True, reply=reply)
         first = -1
+        if block is not None and skip_known and head.n > 0 and block.t1 <= head.t:
+            with self._writing() as connection:
+                block = unknown(connection, key, head, block)
         if block is not None:
             first, block = self._insert(key, head, block, mode)
         if upload is None:
@@ -150,6 +159,33 @@ class SQLiteTransaction:
         receipt = Receipt(upload.last, bytes(upload.digest), bytes(upload.reply), upload.expires)
         self._layer.receipts[key, upload.source] = receipt
         return Appended(first, block, head.arrivals, reply=receipt.reply)
+
+    def index_at(self, stream_id: int, substream: Substream, t: float) -> int:
+        key = key_of(stream_id, substream)
+        head = self._head(key)
+        if t >= head.t:
+            return head.n
+        with self._writing() as connection:
+            return View(connection, key, head).index_after(t)
+
+    def delete_points(
+        self, stream_id: int, substream: Substream, i1: int, i2: int, *, by: str, why: str = "", keep: bool = True
+    ) -> Correction:
+        return self._correct(
+            stream_id, substream, by, why, partial(_corrections.delete_points, i1=i1, i2=i2, keep=keep)
+        )
+
+    def update_point(
+        self, stream_id: int, substream: Substream, i: int, d: bytes, *, by: str, why: str = ""
+    ) -> Correction:
+        return self._correct(stream_id, substream, by, why, partial(_corrections.update_point, i=i, d=d))
+
+    def undo(self, stream_id: int, substream: Substream, correction_id: int, *, by: str, why: str = "") -> Correction:
+        return self._correct(stream_id, substream, by, why, partial(_corrections.undo, correction_id=correction_id))
+
+    def forget_corrected(self, stream_id: int, substream: Substream, t: float, limit: int) -> int:
+        with self._writing() as connection:
+            return _corrections.forget(connection, key_of(stream_id, substream), t, limit)
 
     def downlink(self, stream_id: int, downlink_id: int) -> Downlink | None:
         return _downlinks.find(self._connection, stream_id, downlink_id, self._clock())
@@ -174,6 +210,49 @@ class SQLiteTransaction:
     def change_downlinks(self, changed: Iterable[Downlink]) -> None:
         with self._writing() as connection:
             _downlinks.change(connection, changed)
+
+    def seal(self, key: int, before: Head, blocks: Sequence[tuple[int, Sealed]], sealed: int) -> tuple[int, int]:
+        """Put each of *blocks* in the place of the runs that hold the same datapoints, if these are still as they were.
+
+        Args:
+            before: The state of which *blocks* were made.
+            blocks: Index of the first datapoint then, and what is to be there.
+            sealed: So many datapoints, from the first on, are in blocks then, if nothing has changed.
+
+        Returns:
+            How many datapoints were sealed, and into how many blocks.
+
+        Raises:
+            NotFound: there is no such substream any more.
+        """
+        head = self._head(key)
+        n = count = 0
+        with self._writing() as connection:
+            events = (
+                [] if head.merges == before.merges else events_between(connection, key, before.arrivals, head.arrivals)
+            )
+            for was, one in blocks:
+                i = followed(events, was, one[0].n)
+                if i is not None and _swap(connection, key, i, one):
+                    n, count = n + one[0].n, count + 1
+            if not events and count == len(blocks):
+                # Another sealer may have put what is in front of it and what is behind it into one block meanwhile.
+                connection.execute(
+                    "UPDATE heads SET sealed = max(sealed, ?1) WHERE substream = ?2 "
+                    "AND (?1 = ?3 OR EXISTS (SELECT 1 FROM runs WHERE place = ?4))",
+                    (sealed, key, head.n, place_of(key, sealed)),
+                )
+        return n, count
+
+    def seal_now(self, key: int, least: int) -> Sealing:
+        """Make the next block of a substream here, where nothing can come between. Raises `NotFound`."""
+        head = self._head(key)
+        with self._writing() as connection:
+            plan = plan_seal(View(connection, key, head), connection, least)
+        if plan is None:
+            return Sealing(0, 0, False)
+        n, count = self.seal(key, head, [(i, sealed_of(block)) for i, block in plan.blocks[:1]], 0)
+        return Sealing(n, count, plan.more or count < len(plan.blocks))
 
     def _insert(self, key: int, head: Head, block: Block, mode: Mode) -> tuple[int, Block]:
         first, merges = head.n, head.merges
@@ -201,6 +280,17 @@ class SQLiteTransaction:
         self._layer.heads[key] = Head(head.n + block.n, max(head.t, block.t2), head.arrivals + block.n, merges)
         self._layer.dirty.add(key)
         return first, block
+
+    def _correct(
+        self, stream_id: int, substream: Substream, by: str, why: str, correct: Callable[..., tuple[Correction, Head]]
+    ) -> Correction:
+        key = key_of(stream_id, substream)
+        head = self._head(key)
+        with self._writing() as connection:
+            correction, head = correct(connection, key, head, note=_corrections.Note(self._clock(), by, why))
+        self._layer.heads[key] = head
+        self._layer.dirty.add(key)
+        return correction
 
     def _head(self, key: int) -> Head:
         for heads in (self._layer.heads, self._below.heads):
@@ -271,3 +361,20 @@ class SQLiteTransaction:
 def _restamp(block: Block, t: float) -> Block:
     """Return *block* with the time stamps before *t* lifted to it."""
     return Block.of([point if point.t >= t else Datapoint(t, point.d, point.o) for point in block.points])
+
+
+def _swap(connection: apsw.Connection, key: int, i: int, sealed: Sealed) -> bool:
+    """Put a block in the place of the runs that hold its datapoints; ``False`` if these runs have other bounds."""
+    n = sealed[0].n
+    between = (place_of(key, i), place_of(key, i + n))
+    found = query(connection, "SELECT min(place), sum(n) FROM runs WHERE place >= ? AND place < ?", between)
+    if found != [(between[0], n)]:
+        return False  # somebody else has sealed them meanwhile
+    rows = query(connection, "DELETE FROM runs WHERE place >= ? AND place < ? RETURNING n, block", between)
+    drop_blocks(connection, [block for _, block in rows if block is not None])
+    put_sealed(connection, between[0], sealed)
+    # It may have taken the last block of those that are noted as such, with what is behind it.
+    connection.execute(
+        "UPDATE heads SET sealed = ?1 WHERE substream = ?2 AND sealed > ?3 AND sealed < ?1", (i + n, key, i)
+    )
+    return True

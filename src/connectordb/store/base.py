@@ -20,6 +20,10 @@ from ..query import Range
 
 __all__ = [
     "Appended",
+    "Change",
+    "ChangeKind",
+    "Correction",
+    "CorrectionKind",
     "Counts",
     "Cursor",
     "Device",
@@ -31,6 +35,7 @@ __all__ = [
     "Store",
     "Stream",
     "Substream",
+    "Summary",
     "Transaction",
     "Upload",
     "User",
@@ -71,7 +76,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stream(msgspec.Struct, frozen=True, kw_only=True):
-    """A stream as stored. `schema` is minified JSON Schema."""
+    """A stream as stored. `schema` is minified JSON Schema; `keep_s` says how long data is kept, 0: for ever."""
 
     id: int = 0
     device_id: int
@@ -83,6 +88,7 @@ class Stream(msgspec.Struct, frozen=True, kw_only=True):
     datatype: str = ""
     ephemeral: bool = False
     downlink: bool = False
+    keep_s: float = 0.0
 
 
 class Substream(IntEnum):
@@ -153,8 +159,9 @@ class Head(NamedTuple):
     Attributes:
         n: Number of datapoints.
         t: Newest time stamp in seconds, 0.0 if there is none.
-        arrivals: How many datapoints have ever arrived.
-        merges: How often stored datapoints have changed their index because late ones came before them.
+        arrivals: The state: how many datapoints have ever arrived, and how many corrections have been made.
+        merges: How often stored datapoints have changed: their index because late ones came before them, or by a
+            correction.
     """
 
     n: int
@@ -166,7 +173,7 @@ class Head(NamedTuple):
 class Cursor(NamedTuple):
     """What a reader has seen of a substream. It stays valid whatever comes, also where late datapoints come between.
 
-    A state is named by the number of datapoints that had arrived by then. Of the state `state` it has seen all that is
+    A state is named by `Head.arrivals` as it was then. Of the state `state` it has seen all that is
     in the state `base` too, and the first `done` of the rest, in order of time.
     """
 
@@ -186,6 +193,98 @@ class Page(NamedTuple):
     block: Block
     first_index: int
     cursor: Cursor
+
+
+class Summary(NamedTuple):
+    """What is known of a run of numbers without looking at them. Integers among them are below 2**53.
+
+    Attributes:
+        n: How many.
+        t1, t2: Time stamps of the first and the last, in seconds.
+        low, high: The smallest and the largest value, and `t_low`, `t_high` the time stamp of the first such one.
+        total: Their sum: an exact integer if they are integers all of them, else rounded once, and finite.
+        first, last: The first and the last value.
+    """
+
+    n: int
+    t1: float
+    t2: float
+    low: int | float
+    t_low: float
+    high: int | float
+    t_high: float
+    total: int | float
+    first: int | float
+    last: int | float
+
+
+class CorrectionKind(IntEnum):
+    """What a correction did."""
+
+    DELETED = 1
+    UPDATED = 2
+    UNDONE = 3
+    """It took back another one."""
+
+
+class Correction(NamedTuple):
+    """An entry of the ledger: stored datapoints were changed.
+
+    Attributes:
+        id: Unique in the database, greater for later ones.
+        kind: What was done.
+        at: When, in seconds since the Unix epoch.
+        by, why: The path of who did it, and the reason given.
+        i, n: Index of the first datapoint concerned, as it was right before, and how many are.
+        t1, t2: Time stamps of the first and the last of them.
+        kept: Whether what was there before is kept, so that it can be undone. Then it is in its stream again, and no
+            more in the ledger.
+        undoes: The correction that this one took back.
+        undone: The correction that has taken this one back.
+    """
+
+    id: int
+    kind: CorrectionKind
+    at: float
+    by: str
+    why: str
+    i: int
+    n: int
+    t1: float
+    t2: float
+    kept: bool
+    undoes: int | None = None
+    undone: int | None = None
+
+
+class ChangeKind(IntEnum):
+    """What happened to a substream."""
+
+    INSERTED = 0
+    DELETED = 1
+    UPDATED = 2
+
+
+class Change(NamedTuple):
+    """A step from one state of a substream to a later one.
+
+    Whoever has the datapoints of the first state and carries out the steps one by one on a list has those of the last.
+
+    Attributes:
+        kind: What happened.
+        i, n: ``INSERTED``: *n* datapoints came to stand at *i* and behind; ``DELETED``: those at ``[i, i + n)`` went;
+            ``UPDATED``: those at ``[i, i + n)`` got other values.
+        block: What was inserted, or what is there since the update; ``None``: deleted, or nobody knows any more.
+        state: The state behind it, for `Cursor.behind`. A step of several parts has been made wholly with its last.
+        correction: The correction that did it; ``None``: an insert.
+    """
+
+    kind: ChangeKind
+    i: int
+    n: int
+    block: Block | None
+    state: int
+    correction: int | None = None
 
 
 class Upload(NamedTuple):
@@ -307,15 +406,66 @@ class Transaction(Protocol):
         block: Block | None,
         mode: Mode = Mode.ORDERED,
         upload: Upload | None = None,
+        *,
+        skip_known: bool = False,
     ) -> Appended:
         """Insert the datapoints of *block* (``None``: none, but an upload is noted all the same).
 
         Within the block time stamps do not decrease (`Block.of` of a sorted list).
 
+        Args:
+            skip_known: With `Mode.MERGE`: leave out those of which the same time stamp and an equal value is stored.
+                Values are compared as JSON: ``1`` equals ``1.0`` and not ``true``.
+
         Raises:
             NotFound: no such stream.
             TimestampOrder: with `Mode.ORDERED`, the block begins before the newest datapoint.
             UploadConflict: see `Upload`.
+        """
+
+    def index_at(self, stream_id: int, substream: Substream, t: float) -> int:
+        """See `Store.index_at`."""
+
+    def delete_points(
+        self, stream_id: int, substream: Substream, i1: int, i2: int, *, by: str, why: str = "", keep: bool = True
+    ) -> Correction:
+        """Take the datapoints ``[i1, i2)`` out, ``0 <= i1 < i2 <= n``.
+
+        Args:
+            by, why: For the ledger.
+            keep: Keep what is taken out, so that it can be undone. Else its space is free from now on, and what is kept
+                of updates of datapoints with time stamps from the first to the last of it is forgotten.
+
+        Raises:
+            NotFound: no such stream.
+            InvalidRange: there are no such datapoints.
+        """
+
+    def update_point(
+        self, stream_id: int, substream: Substream, i: int, d: bytes, *, by: str, why: str = ""
+    ) -> Correction:
+        """Give the datapoint at index *i* the value *d*, JSON text. Raises `NotFound`, `InvalidRange`."""
+
+    def undo(self, stream_id: int, substream: Substream, correction_id: int, *, by: str, why: str = "") -> Correction:
+        """Take a correction back: what it deleted returns to where it was, what it updated gets its old value.
+
+        Datapoints that come back where others have been inserted since are put where they belong in time.
+
+        Raises:
+            NotFound: no such stream, or no such correction of it.
+            Conflict: it has been undone, is itself an undo, nothing was kept, or what it updated is gone or has been
+                updated again.
+            LimitReached: there is no room for what was deleted.
+        """
+
+    def forget_corrected(self, stream_id: int, substream: Substream, t: float, limit: int) -> int:
+        """Forget what was there before corrections where all of it has time stamps up to *t*, so they cannot be undone.
+
+        Args:
+            limit: At most of so many corrections.
+
+        Returns:
+            Of how many.
         """
 
     def downlink(self, stream_id: int, downlink_id: int) -> Downlink | None:
@@ -402,6 +552,9 @@ class Store(Protocol):
     def streams(self, device_id: int) -> list[Stream]:
         """The device's streams, in order of creation."""
 
+    def limited_streams(self) -> list[Stream]:
+        """The streams whose datapoints are not kept for ever."""
+
     def counts(self) -> Counts:
         """How many users, devices and streams there are."""
 
@@ -416,7 +569,7 @@ class Store(Protocol):
 
         Each step is its own short read, so a slow caller holds nothing up. The end is fixed by the first step:
         datapoints appended later do not appear. Late ones that are merged in front of what has been returned do not
-        appear either, and shift nothing.
+        appear either, and shift nothing. What is deleted meanwhile is missing, and nothing comes in its place.
 
         Raises:
             NotFound: no such stream, or deleted since.
@@ -439,12 +592,58 @@ class Store(Protocol):
 
         First what is left of the state that the cursor is in the midst of, then what has arrived since, to what there
         is at the first step; each of the two in order of time, late datapoints in between. The last page's cursor is
-        `Cursor.behind` of that. Each step is its own short read.
+        `Cursor.behind` of that, unless what was left has been deleted. Each step is its own short read.
+
+        A datapoint that it has seen does not come again when it is updated. One that was deleted does, when that is
+        undone.
 
         Raises:
             NotFound: no such stream, or deleted since.
             InvalidRange: *cursor* is not of this stream: it is ahead of it.
         """
+
+    def read_summaries(
+        self,
+        stream_id: int,
+        substream: Substream,
+        wanted: Range,
+        fits: Callable[[float, float], bool] | None = None,
+    ) -> Iterator[Block | Sequence[Summary]]:
+        """As `read`, but of runs that lie in the range wholly and are known to be numbers only what is known of them.
+
+        A limit in *wanted* is kept too. A sequence is of runs that follow each other, and is not empty.
+
+        Args:
+            fits: Called with the time stamps of the first and the last datapoint of a run, in the order of the runs:
+                whether what is known of it will do. Else it is read. ``None``: it always will.
+        """
+
+    def changes_after(
+        self,
+        stream_id: int,
+        substream: Substream,
+        state: int,
+        *,
+        removed: bool = True,
+        check: Callable[[], None] = lambda: None,
+    ) -> Iterator[Change]:
+        """Return the steps that lead from *state* to what there is at the first of them, in the order they were made.
+
+        Each of the returned is its own short read. A state in the midst of a late insert begins with what is left of
+        it. Raises `NotFound`, `InvalidRange` (*state* is ahead of the stream).
+
+        Args:
+            removed: Tell also what came and has been deleted since, where it is kept. Else it is not known any more.
+            check: Called now and then where it takes time to work out what became of what came; raises to end that.
+        """
+
+    def corrections(
+        self, stream_id: int, substream: Substream, *, before: int | None = None, limit: int
+    ) -> list[Correction]:
+        """The ledger, newest first: at most *limit* entries, with ids below *before*. Raises `NotFound`."""
+
+    def corrected(self, stream_id: int, substream: Substream, correction_id: int) -> Iterator[Block]:
+        """Return what was there before a correction, in order. Raises `NotFound`; nothing if it was not kept."""
 
     def downlink(self, stream_id: int, downlink_id: int) -> Downlink | None:
         """The downlink with that id, if it is one of the stream. If it has waited in vain, its state is expired."""

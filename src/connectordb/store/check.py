@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import apsw
 import msgspec
 
-from ..errors import ConnectorDBError, StoreError
+from ..errors import StoreError
 from ..paths import is_name
+from ._check_ledger import check_blocks, check_corrections, check_removed
 from ._check_points import check_points
 from ._connection import query
 from ._downlinks import digest_of
 from ._errors import translate
 from ._key import key_at, key_of, place_of
 from ._migrate import check_version, load_migrations, migrate
-from ._objects import apikey_digest, email_key
+from ._objects import apikey_digest, email_key, path_of
 from ._reading import reading, snapshot
+from ._versions import has_blocks, has_changes, runs_of
 from .backup import Progress
 from .base import DownlinkState, Substream
 
@@ -28,9 +31,10 @@ __all__ = ["Finding", "check"]
 
 _PROBLEMS_MAX = 100  # that SQLite tells of
 _HEADS = 1_000  # looked up at once
-_LIVE_VERSION = 2  # from which on there are changes and downlinks
 
-_Check = Callable[[apsw.Connection], Iterator["Finding"]]
+_UNREADABLE = (apsw.CorruptError, TypeError, ValueError, LookupError, ArithmeticError)
+"""What comes of rows that hold something else than what can have been written there."""
+
 _decode = msgspec.json.Decoder().decode
 
 
@@ -76,20 +80,26 @@ def check(path: Path, *, progress: Progress | None = None) -> Iterator[Finding]:
         if version == 0:
             yield Finding("the database", "it is empty: there is not even a table")
             return
-        checks: list[_Check] = [_sqlite, lambda c: _structure(c, path, version), _objects, _orphans, _receipts]
-        if version >= _LIVE_VERSION:
-            checks += [_change_orphans, _downlinks]
-        for one in checks:
-            yield from _survive(one, connection)
-        yield from _survive(lambda c: _points(c, version, progress), connection)
+        yield from _survive("its pages", _sqlite(connection))
+        yield from _survive("its tables", _structure(connection, path, version))
+        yield from _survive("users, devices and streams", _objects(connection))
+        yield from _survive("the heads of streams", _orphans(connection, version))
+        yield from _survive("receipts of uploads", _receipts(connection))
+        if has_changes(version):
+            yield from _survive("notes on late datapoints", _left_over(connection, "changes"))
+            yield from _survive("downlinks", _downlinks(connection))
+        if has_blocks(version):
+            yield from _survive("blocks", _blocks(connection))
+            yield from _survive("the ledger of corrections", _ledger(connection))
+        yield from _survive("datapoints", _points(connection, version, progress))
 
 
-def _survive(check: _Check, connection: apsw.Connection) -> Iterator[Finding]:
-    """Yield what *check* finds; where it cannot go on, that is a finding too."""
+def _survive(what: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+    """Yield *findings*; where it cannot go on, that is one too."""
     try:
-        yield from check(connection)
-    except apsw.CorruptError as error:
-        yield Finding("the database", f"what {check.__name__.strip('_<>')} is about cannot be read: {error}")
+        yield from findings
+    except _UNREADABLE as error:
+        yield Finding("the database", f"cannot be read, as far as {what} are concerned: {error}")
 
 
 def _sqlite(connection: apsw.Connection) -> Iterator[Finding]:
@@ -158,21 +168,17 @@ def _objects(connection: apsw.Connection) -> Iterator[Finding]:
             yield Finding(f"{user}/{device}/{name}", f"the schema is damaged: {error}")
 
 
-def _orphans(connection: apsw.Connection) -> Iterator[Finding]:
+def _orphans(connection: apsw.Connection, version: int) -> Iterator[Finding]:
     """Each stream has its two heads, and nothing is left of streams that are gone."""
     substreams = {substream: f"id * 2 + {substream:d}" for substream in Substream}
     for substream, key in substreams.items():
         sql = f"SELECT id FROM streams WHERE {key} NOT IN (SELECT substream FROM heads) ORDER BY id"
         for (stream_id,) in query(connection, sql):
-            yield Finding(_name(connection, key_of(stream_id, substream)), "has no head")
+            yield Finding(path_of(connection, key_of(stream_id, substream)), "has no head")
     sql = "SELECT substream FROM heads WHERE substream / 2 NOT IN (SELECT id FROM streams) ORDER BY substream"
     for (key,) in query(connection, sql):
         yield Finding("table heads", f"has a row of {_gone(key)}")
-    yield from _left_over(connection, "tail")
-
-
-def _change_orphans(connection: apsw.Connection) -> Iterator[Finding]:
-    yield from _left_over(connection, "changes")
+    yield from _left_over(connection, runs_of(version))
 
 
 def _left_over(connection: apsw.Connection, table: str) -> Iterator[Finding]:
@@ -198,7 +204,22 @@ def _receipts(connection: apsw.Connection) -> Iterator[Finding]:
     for (key,) in query(connection, sql):
         yield Finding("table receipts", f"has rows of {_gone(key)}")
     for key, source in connection.execute("SELECT substream, source FROM receipts WHERE last < 1"):
-        yield Finding(_name(connection, key), f"the receipt of source {source!a} has no valid number")
+        yield Finding(path_of(connection, key), f"the receipt of source {source!a} has no valid number")
+
+
+def _blocks(connection: apsw.Connection) -> Iterator[Finding]:
+    """Each block belongs to one run."""
+    for problem in check_blocks(connection):
+        yield Finding("table blocks", problem)
+
+
+def _ledger(connection: apsw.Connection) -> Iterator[Finding]:
+    """Corrections are of substreams that are there, and what was there before them can be read."""
+    sql = "SELECT DISTINCT substream FROM corrections WHERE substream NOT IN (SELECT substream FROM heads)"
+    for (key,) in query(connection, sql):
+        yield Finding("table corrections", f"has rows of {_gone(key)}")
+    for key, fault in chain(check_corrections(connection), check_removed(connection)):
+        yield Finding("table removed" if key < 0 else path_of(connection, key), *fault)
 
 
 def _downlinks(connection: apsw.Connection) -> Iterator[Finding]:
@@ -218,7 +239,7 @@ def _downlinks(connection: apsw.Connection) -> Iterator[Finding]:
             if state not in states:
                 problem = f"there is no state {state}"
             if problem is not None:
-                where = _name(connection, key_of(stream_id, Substream.DOWNLINK))
+                where = path_of(connection, key_of(stream_id, Substream.DOWNLINK))
                 yield Finding(where, f"the request with id {last}: {problem}")
 
 
@@ -252,24 +273,10 @@ def _points(connection: apsw.Connection, version: int, progress: Progress | None
             return
         for last in keys:
             try:
-                for fault in check_points(connection, last, changes=version >= _LIVE_VERSION, progress=tell):
-                    yield Finding(_name(connection, last), *fault)
-            except (apsw.CorruptError, StoreError) as error:
-                yield Finding(_name(connection, last), f"cannot be read: {error}")
-
-
-def _name(connection: apsw.Connection, key: int) -> str:
-    """The path of substream *key*, as far as it can be found out."""
-    sql = (
-        "SELECT users.name || '/' || devices.name || '/' || streams.name FROM streams "
-        "JOIN devices ON devices.id = device_id JOIN users ON users.id = user_id WHERE streams.id = ?"
-    )
-    try:
-        rows: list[tuple[Any, ...]] = query(connection, sql, (key // 2,))
-    except (apsw.Error, ConnectorDBError):
-        rows = []
-    name = rows[0][0] if rows else f"stream {key // 2}"
-    return f"{name}/downlink" if key % 2 else str(name)
+                for fault in check_points(connection, last, version, progress=tell):
+                    yield Finding(path_of(connection, last), *fault)
+            except (StoreError, *_UNREADABLE) as error:
+                yield Finding(path_of(connection, last), f"cannot be read: {error}")
 
 
 def _gone(key: int) -> str:

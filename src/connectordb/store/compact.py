@@ -12,6 +12,7 @@ from ._connection import create_file, open_connection, query
 from ._errors import translate
 from ._migrate import check_version, load_migrations
 from .backup import check_space
+from .sqlite import SQLiteStore
 
 __all__ = ["compact"]
 
@@ -20,6 +21,8 @@ _WAIT_MS = 1_000
 
 def compact(path: Path) -> tuple[int, int]:
     """Write the database at *path* anew without unused space, and return its size in bytes before and after.
+
+    What is text yet is sealed first, if the database is of the newest version.
 
     Nobody else may have it open, and nobody can meanwhile. `VACUUM` itself would copy all into the write-ahead log and
     back, with a writer that waits; here a new file is written beside, synced, checked, and then takes the place of the
@@ -32,14 +35,18 @@ def compact(path: Path) -> tuple[int, int]:
     new = path.with_name(f"{path.name}.compact")
     new.unlink(missing_ok=True)
     before = sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*"))
+    newest = load_migrations()[-1].version
     connection = open_connection(path)
     try:
-        check_version(connection, path, load_migrations()[-1].version)
-        connection.set_busy_timeout(_WAIT_MS)
-        # Only who is alone can leave the write-ahead log, and its contents are in the file then. From then on the lock
-        # keeps others out.
-        connection.pragma("locking_mode", "exclusive")
-        connection.pragma("journal_mode", "delete")
+        version = check_version(connection, path, newest)
+        _be_alone(connection)
+        if version == newest:
+            connection.close()
+            # What a power failure could take away is only that it was sealed: nothing new is written.
+            with SQLiteStore(path, synchronous="normal", seal_after_s=None) as store:
+                store.seal_all()
+            connection = open_connection(path)
+            _be_alone(connection)
         pages, free, size = query(
             connection,
             "SELECT page_count, freelist_count, page_size "
@@ -62,6 +69,15 @@ def compact(path: Path) -> tuple[int, int]:
         new.unlink(missing_ok=True)
         connection.close(force=True)
     return before, path.stat().st_size
+
+
+def _be_alone(connection: apsw.Connection) -> None:
+    """Lock everybody else out, with all that is in the write-ahead log in the file. Raises `apsw.BusyError`."""
+    connection.set_busy_timeout(_WAIT_MS)
+    # Only who is alone can leave the write-ahead log, and its contents are in the file then. From then on the lock
+    # keeps others out.
+    connection.pragma("locking_mode", "exclusive")
+    connection.pragma("journal_mode", "delete")
 
 
 def _check(path: Path) -> None:

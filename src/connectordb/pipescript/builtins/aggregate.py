@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
 from ..engine import Ended
 from ..limits import DEFAULT_LIMITS, HEAVY, Keep
 from ..registry import Arg, Example, Point, Step, transform
 from ..values import Failure, boolean, equal, number, text
+
+if TYPE_CHECKING:
+    from ...store.base import Summary
 
 KEY_BYTES = 120
 """About what a key takes in memory, beside its characters."""
@@ -24,6 +29,18 @@ class Counter:
         self.n += 1
         return self.n
 
+    def skip(self, runs: Sequence[Summary]) -> None:
+        self.n += sum(run.n for run in runs) - 1
+
+
+def total_of(runs: Sequence[Summary], before: float) -> float:
+    """Return the sum of what was *before* and all numbers of *runs* but the last, rounded once if it is finite."""
+    parts = [before, *(run.total for run in runs), -runs[-1].last]
+    try:
+        return math.fsum(parts)
+    except (OverflowError, ValueError):
+        return float(sum(parts))
+
 
 class Sum:
     """Adds up."""
@@ -34,6 +51,9 @@ class Sum:
     def __call__(self, t: float, d: Any) -> float:
         self.total += number(d)
         return self.total
+
+    def skip(self, runs: Sequence[Summary]) -> None:
+        self.total = total_of(runs, self.total)
 
 
 class Mean:
@@ -47,6 +67,10 @@ class Mean:
         self.total += number(d)
         self.n += 1
         return self.total / self.n
+
+    def skip(self, runs: Sequence[Summary]) -> None:
+        self.total = total_of(runs, self.total)
+        self.n += sum(run.n for run in runs) - 1
 
 
 class AllTrue:
@@ -145,6 +169,14 @@ class Extreme:
         if self.held is None:
             raise Ended
         return self.held
+
+    def skip(self, runs: Sequence[Summary]) -> None:
+        if self.sign > 0:
+            best = max(runs, key=attrgetter("high"))  # the first such one
+            self(best.t_high, best.high, best.high)
+        else:
+            best = min(runs, key=attrgetter("low"))
+            self(best.t_low, best.low, best.low)
 
 
 @transform(

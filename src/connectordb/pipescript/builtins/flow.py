@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..columns import Batch
+from ..batch import Batch
 from ..limits import Keep
 from ..registry import Ahead, Arg, Copy, Example, Filter, Inner, Point, PointStep, Step, transform
 from ..values import Failure, boolean, element, integer, number

@@ -6,13 +6,13 @@ import math
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any, Final
 
-from ..columns import numpy
+from ...columns import numpy
 from ..limits import DEFAULT_LIMITS, Keep
 from ..registry import Arg, Example, Step, transform
 from ..values import Failure, number
 
 if TYPE_CHECKING:
-    from ..columns import Floats
+    from ...columns import Floats
 
 POINT_BYTES: Final = 32
 """About what a number takes in memory, as an object in a list."""

@@ -6,13 +6,14 @@ import importlib
 import math
 from typing import TYPE_CHECKING, Any, Final
 
-from ..columns import Batch, numpy
+from ...columns import numpy
+from ..batch import Batch
 from ..limits import DEFAULT_LIMITS, Keep
 from ..registry import Arg, Example, Filter, Point, transform
 from ..values import Failure, integer, number
 
 if TYPE_CHECKING:
-    from ..columns import Floats
+    from ...columns import Floats
 
 POINT_BYTES: Final = 24
 """About what a datapoint takes in memory, in arrays, and twice for a moment."""

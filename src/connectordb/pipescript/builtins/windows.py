@@ -185,6 +185,8 @@ def windows(length: str, in_zone: tzinfo) -> Windows:
     """
     found = _WINDOW.fullmatch(length)
     if found is None:
+        if re.fullmatch("[1-9][0-9]*(s|m|h|d|w|mo|y)", length, re.ASCII):
+            raise Failure(f"{show(length)} is too long for a window: its number has at most five digits")
         raise Failure(f"{show(length)} is no window: it is a number with s, m, h, d, w, mo or y behind it, like 15m")
     n, unit = int(found[1]), found[2]
     if unit not in _LENGTHS_S:

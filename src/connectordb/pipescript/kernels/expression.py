@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...columns import Kind, Mixed, Records
 from ..builtins import flow
-from ..columns import Kind, Mixed, Records
 from ..engine import Builder
 from ..plan import Part
 from ..syntax import Object, Pipe

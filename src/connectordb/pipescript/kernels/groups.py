@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..columns import Kind, Mixed, Records, fits_mixed
+from ...columns import Kind, Mixed, Records, fits_mixed
 from ..engine import Builder, Run
 from ..plan import Part
 from ..registry import Copy
@@ -40,6 +40,9 @@ class Groups:
     last: NDArray[np.intp] = field(init=False)
 
     def __post_init__(self) -> None:
+        if self.k == 1:
+            self.last = np.array([len(self.codes) - 1], np.intp)
+            return
         self.last = np.empty(self.k, np.intp)
         self.last[self.codes] = np.arange(len(self.codes))  # the last row of a group is written last
 
@@ -64,10 +67,12 @@ class Groups:
     def sums(self, carried: Floats, x: Floats) -> Floats:
         """Return the sum for each group, added up one by one."""
         everything = np.concatenate([carried, x])
+        if self.k == 1:
+            return np.cumsum(everything, out=everything)[-1:]
         return np.bincount(np.concatenate([np.arange(self.k), self.codes]), everything, self.k).astype(np.float64)
 
     def counts(self) -> NDArray[np.intp]:
-        return np.bincount(self.codes, minlength=self.k)
+        return np.array([len(self.codes)], np.intp) if self.k == 1 else np.bincount(self.codes, minlength=self.k)
 
 
 GroupRun = Callable[[Groups], Any]
@@ -133,7 +138,7 @@ def _grouped_pipe(part: Part, kind: Kind) -> tuple[Kind, GroupRun] | None:
         before.append(program.run)
         kind = program.kind
     reduced = grouped(part.parts[first], kind)
-    if reduced is None:
+    if reduced is None or (part.retimes and part.parts[first + 1 :]):  # what follows may ask for the time
         return None
     kind, reduce = reduced
     after: list[ColumnRun] = []
@@ -208,12 +213,16 @@ def _grouped_extreme(part: Part, kind: Kind) -> tuple[Kind, GroupRun] | None:
         x = sign * numbers_of(g.column)
         if not np.isfinite(x).all():
             raise RowByRow
-        best = g.state(part, "best", -np.inf)
-        np.maximum.at(best, g.codes, x)
-        found = np.full(g.k, -1, np.intp)
-        winners = np.flatnonzero(x == best[g.codes])[::-1]
-        found[g.codes[winners]] = winners  # the earliest is written last
         before = g.state(part, "best", -np.inf)
+        best = before.copy()
+        if g.k == 1:
+            found = np.array([x.argmax()])
+            best = np.maximum(before, x[found])
+        else:
+            np.maximum.at(best, g.codes, x)
+            found = np.full(g.k, -1, np.intp)
+            winners = np.flatnonzero(x == best[g.codes])[::-1]
+            found[g.codes[winners]] = winners  # the earliest is written last
         held = g.states(part, "held", None)
         better = np.flatnonzero(best > before)
         rows = found[better]

@@ -9,8 +9,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ...columns import EXACT_MAX, Categories, Kind, Mixed
 from .. import values
-from ..columns import EXACT_MAX, Categories, Kind, Mixed
 from ..plan import Part
 from ..syntax import Binary, Unary
 

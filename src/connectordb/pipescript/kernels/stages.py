@@ -8,9 +8,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ...columns import Categories, Column, Kind, Mixed, fits_mixed, kind_of
 from .. import values
+from ..batch import Batch
 from ..builtins import aggregate, grouping
-from ..columns import Batch, Categories, Column, Kind, Mixed, fits_mixed, kind_of
 from ..engine import Builder, RunningInner
 from ..plan import Part
 from .expression import point_program, value_program

@@ -8,9 +8,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ...columns import Kind
 from .. import values
 from ..builtins import statistics
-from ..columns import Kind
 from ..plan import Part
 from .groups import GROUPED, GroupRun, Groups, RowByRow
 from .program import NUMERIC, Floats, Program, numbers_of

@@ -8,9 +8,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ...columns import Categories, Kind
 from .. import values
 from ..builtins import aggregate, dates, flow, numeric
-from ..columns import Categories, Kind
 from .program import NUMERIC, Floats, PointRun, Program, numbers_of, truth_of
 
 __all__ = ["POINTS", "VALUES", "Kernel", "PointKernel", "different"]

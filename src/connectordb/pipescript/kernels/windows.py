@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from ...columns import Kind
+from ..batch import Batch
 from ..builtins import thinning, windows
-from ..columns import Batch, Kind
 from ..engine import Builder
 from ..plan import Part
 from ..registry import Copy
@@ -71,6 +72,9 @@ def _clock_starts(of: windows.ClockWindows, t: Floats) -> Floats:
 
 def _stretches(of: windows.ClockWindows | windows.DateWindows, t: Floats) -> tuple[Floats, Floats]:
     """Return for each time stamp when its stretch began, and the offset."""
+    of_all = windows.stretch_of(of.zone, float(t.min()))
+    if windows.stretch_of(of.zone, float(t.max())) == of_all:
+        return np.full(len(t), of_all[0], np.float64), np.full(len(t), of_all[1], np.float64)
     pages = _different(np.floor(np.floor(t) / windows.PAGE_S))[0]
     found = np.array([s for page in pages.tolist() for s in windows.stretches(of.zone, int(page))], np.float64)
     at = np.searchsorted(found[:, 0], t, "right") - 1

@@ -1,14 +1,16 @@
-"""Batch: consecutive datapoints as two columns, the unit in which they move through a script.
+"""Columns: the values of many datapoints as arrays, where all of them are of one type.
 
-A column is a list of values, or where all of its values are of one type an array: then a stage can work on all of them
-at once. Each form is made from the other when first asked for. Arrays need numpy; without it all is done on lists.
+Arrays need numpy, which is imported when the first is made.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+import msgspec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,17 +20,30 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EXACT_MAX",
-    "Batch",
+    "SIMPLE",
     "Categories",
     "Column",
     "Kind",
     "Mixed",
     "Records",
     "fits_mixed",
+    "is_finite",
+    "joined",
     "kind_of",
     "numpy",
+    "parse_numbers",
     "to_column",
+    "to_records",
 ]
+
+_STRUCTURE: Final = b'{}"td:'
+"""What stands in ``{"t":1.5,"d":2.25}`` besides the numbers and the comma between them."""
+_STRUCTURE_N: Final = 10
+"""How many of these there are in a datapoint."""
+_DEPTH_MAX: Final = 8
+"""Objects in each other are columns so many levels deep."""
+
+_decode = msgspec.json.Decoder().decode
 
 EXACT_MAX: Final = 2**53
 """Integers below this are the same as float64."""
@@ -133,7 +148,7 @@ class Records:
 Column: TypeAlias = "NDArray[Any] | Mixed | Categories | Records"
 """An array of float64, int64 (below `EXACT_MAX`) or bool, or one of the classes above."""
 
-_SIMPLE: Final[dict[frozenset[type], Kind]] = {
+SIMPLE: Final[dict[frozenset[type], Kind]] = {
     frozenset({float}): "float",
     frozenset({int}): "int",
     frozenset({int, float}): "mixed",
@@ -156,7 +171,7 @@ def kind_of(column: Column) -> Kind:
 def to_column(values: list[Any]) -> Column | None:
     """Return the column of *values*, or ``None`` if they have no type in common that there are columns of."""
     np = numpy()
-    kind = _SIMPLE.get(frozenset(map(type, values))) if np is not None else None
+    kind = SIMPLE.get(frozenset(map(type, values))) if np is not None else None
     if kind is None:
         return None
     if kind == "bool":
@@ -176,6 +191,58 @@ def to_column(values: list[Any]) -> Column | None:
     if not (abs(integers) < EXACT_MAX).all():
         return None
     return floats.astype(np.int64) if whole is None else Mixed(floats, whole)
+
+
+def to_records(values: list[Any], depth: int = _DEPTH_MAX) -> Records | None:
+    """Return the column of *values*, or ``None`` if they are not all objects with the same keys in the same order.
+
+    There is none either if the values of one key are none; they may be objects in their turn, *depth* levels deep.
+    """
+    if depth == 0 or set(map(type, values)) != {dict}:
+        return None
+    keys = list(values[0])
+    if not keys or any(list(value) != keys for value in values):
+        return None
+    fields: dict[str, Column] = {}
+    for key in keys:
+        inner = [value[key] for value in values]
+        column = to_column(inner)
+        if column is None:
+            column = to_records(inner, depth - 1)
+        if column is None:
+            return None
+        fields[key] = column
+    return Records(fields)
+
+
+def parse_numbers(json: bytes, n: int) -> tuple[Floats, Column] | tuple[list[float], list[Any]] | None:
+    """Return time stamps and values of the *n* datapoints of a `Block.json`: arrays if all values are floats.
+
+    ``None`` if there is a text or an object among the values, if one is true, or if a datapoint has a sender, no value,
+    or no time stamp.
+
+    This takes half as long as to make an object of each datapoint. Without the `_STRUCTURE` the text is a list. That
+    there is nothing else in it is counted: if as many objects as there are datapoints begin with a key ``t``, and as
+    many keys ``d`` follow, these and the ends of the objects are all that may be left out. (In a text there is no such
+    beginning, as it would have backslashes.) So nothing is of a text, of another key, of a ``true``, or of a further
+    object: the objects are the datapoints, and as none has a key twice, each has both.
+    """
+    if not json.count(b'{"t":') == json.count(b',"d":') == n:
+        return None
+    text = json.translate(None, _STRUCTURE)
+    if len(json) - len(text) != _STRUCTURE_N * n:
+        return None
+    try:
+        flat = _decode(b"[" + text + b"]")
+    except msgspec.DecodeError:
+        return None
+    if len(flat) != 2 * n:
+        return None
+    # A number that is written with a dot is a float, and there is one dot in it at most.
+    if numpy() is None or text.count(b".") != 2 * n or b"[" in text:
+        return list(map(float, flat[0::2])), flat[1::2]
+    both = numpy().frombuffer(struct.pack(f"{2 * n}d", *flat))  # faster than np.array
+    return both[0::2].copy(), both[1::2].copy()
 
 
 def joined(a: Column, b: Column) -> Column | None:
@@ -209,128 +276,10 @@ def _joined_records(a: Records, b: Records) -> Records | None:
     return Records(fields)
 
 
-def _is_finite(column: Column) -> bool:
+def is_finite(column: Column) -> bool:
     """Return whether JSON can hold all values of a column."""
     if isinstance(column, Categories):
         return True
     if isinstance(column, Records):
-        return all(map(_is_finite, column.fields.values()))
+        return all(map(is_finite, column.fields.values()))
     return bool(numpy().isfinite(column.values if isinstance(column, Mixed) else column).all())
-
-
-class Batch:
-    """Consecutive datapoints, as two columns of the same length.
-
-    Attributes:
-        stop: What came after the last of them, instead of more: an error, `Ended`, or ``None``.
-    """
-
-    __slots__ = ("_column", "_d", "_kind", "_t", "_times", "n", "stop")
-
-    def __init__(self, t: list[float], d: list[Any], stop: Exception | None = None) -> None:
-        self._t: list[float] | None = t
-        self._d: list[Any] | None = d
-        self._times: Floats | None = None
-        self._column: Column | None = None
-        self._kind: Kind | None = None
-        self.n = len(t)
-        self.stop = stop
-
-    @classmethod
-    def of(cls, times: Floats, column: Column) -> Batch:
-        """Return a batch of arrays, which nobody may change from now on."""
-        batch = cls.__new__(cls)
-        batch._t = batch._d = None
-        batch._times, batch._column = times, column
-        batch._kind = kind_of(column)
-        batch.n = len(times)
-        batch.stop = None
-        return batch
-
-    @property
-    def t(self) -> list[float]:
-        """Time stamps, as a list."""
-        if self._t is None:
-            assert self._times is not None  # noqa: S101
-            self._t = self._times.tolist()
-        return self._t
-
-    @property
-    def d(self) -> list[Any]:
-        """Values, as a list."""
-        if self._d is None:
-            assert self._column is not None  # noqa: S101
-            self._d = self._column.tolist()
-        return self._d
-
-    @property
-    def times(self) -> Floats:
-        """Time stamps, as an array. Needs numpy."""
-        if self._times is None:
-            self._times = numpy().array(self._t, "float64")
-        assert self._times is not None  # noqa: S101
-        return self._times
-
-    @property
-    def column(self) -> Column | None:
-        """Values as an array, or ``None`` if they are of different types."""
-        if self._column is None and self._kind != "other":
-            self._column = to_column(self.d)
-            self._kind = "other" if self._column is None else kind_of(self._column)
-        return self._column
-
-    @property
-    def kind(self) -> Kind:
-        """What the values are."""
-        if self._kind is None:
-            if numpy() is None or _SIMPLE.get(frozenset(map(type, self.d))) != "text":
-                return "other" if self.column is None else kind_of(self.column)
-            self._kind = "text"  # whose column is only made when it is needed
-        return self._kind
-
-    def __len__(self) -> int:
-        return self.n
-
-    def all_finite(self) -> bool:
-        """Return whether it is known, without looking at each value, that JSON can hold all of them."""
-        if self._column is None or self._times is None:
-            return False
-        return _is_finite(self._column) and bool(numpy().isfinite(self._times).all())
-
-    def point(self, at: int) -> tuple[float, Any]:
-        """Return one datapoint."""
-        if self._t is not None and self._d is not None:
-            return self._t[at], self._d[at]
-        assert self._column is not None  # noqa: S101
-        return float(self.times[at]), self._column[at : at + 1].tolist()[0]
-
-    @property
-    def is_columns(self) -> bool:
-        """Whether it is made of arrays already."""
-        return self._column is not None and self._times is not None
-
-    def slice(self, start: int, stop: int) -> Batch:
-        """Return the datapoints ``[start, stop)``, without what came after."""
-        if self._column is not None:
-            return Batch.of(self.times[start:stop], self._column[start:stop])
-        return Batch(self.t[start:stop], self.d[start:stop])
-
-    def then(self, other: Batch) -> Batch:
-        """Return the datapoints of this batch and those of another after them."""
-        if not self.n or not other.n:
-            return other if not self.n else Batch._stopped(self, other.stop)
-        if self._column is not None and other.column is not None:
-            column = joined(self._column, other.column)
-            if column is not None:
-                return Batch._stopped(Batch.of(numpy().concatenate([self.times, other.times]), column), other.stop)
-        return Batch(self.t + other.t, self.d + other.d, other.stop)
-
-    @staticmethod
-    def _stopped(batch: Batch, stop: Exception | None) -> Batch:
-        if batch.stop is not stop:
-            batch = batch.slice(0, batch.n)
-            batch.stop = stop
-        return batch
-
-    def __repr__(self) -> str:
-        return f"Batch(n={self.n}, stop={self.stop!r})"
