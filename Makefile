@@ -35,7 +35,7 @@ format: $(STAMP) ## Format the code, fix what can be fixed
 docs: $(STAMP) ## Write the reference of PipeScript into docs/pipescript.md
 	$(BIN)/python -m connectordb.pipescript.reference docs/pipescript.md
 
-bench: $(STAMP) ## Measure against a floor and print the ratios (BENCH="--tiny" for a quick look)
+bench: $(STAMP) ## Measure against floors and other databases (BENCH="--tiny" for a quick look)
 	$(BIN)/python -m bench $(BENCH)
 
 serve: $(STAMP) ## Run a server on ./devdb (created on first use: user test, password test)

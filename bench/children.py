@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from stat import S_ISREG
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
@@ -16,11 +18,13 @@ import psutil
 
 from .exchange import Connection, basic, encode_request
 
-__all__ = ["BareServer", "Server", "Task", "run_tasks"]
+__all__ = ["BareServer", "Server", "Serving", "Task", "run_tasks", "size_on_disk"]
 
 ROOT = Path(__file__).resolve().parent.parent
 WAIT_S = 60.0
 _POLL_S = 0.001
+_DISK_BLOCK = 512
+_CONNECTORDB = [sys.executable, "-m", "connectordb"]
 _USER = "bench"
 _PASSWORD = "benchmark"
 
@@ -64,7 +68,7 @@ def run_tasks(*tasks: Task[T]) -> list[T]:
             _end(child)
 
 
-class _Serving:
+class Serving:
     """A server process, until the end of the ``with`` block.
 
     Attributes:
@@ -77,13 +81,17 @@ class _Serving:
     start_s = 0.0
     _process: subprocess.Popen[bytes]
 
+    def stop(self) -> None:
+        """End the process, and wait until it has ended."""
+        _end(self._process)
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        _end(self._process)
+        self.stop()
 
     @property
     def memory_mb(self) -> float:
@@ -98,14 +106,18 @@ class _Serving:
 
     def ask(self, method: str, target: str, login: str, body: bytes | None = None) -> bytes:
         """Send one request and return the body of the answer."""
+        return self.exchange(encode_request(method, target, login, body))
+
+    def exchange(self, request: bytes) -> bytes:
+        """The same with a request that is encoded already."""
         connection = Connection(self.host, self.port)
         try:
-            return connection.exchange(encode_request(method, target, login, body)).body()
+            return connection.exchange(request).body()
         finally:
             connection.close()
 
 
-class BareServer(_Serving):
+class BareServer(Serving):
     """The application of the module `bare`."""
 
     login = basic("", "00000000-0000-4000-8000-000000000000")
@@ -120,28 +132,30 @@ class BareServer(_Serving):
         self.start_s = time.perf_counter() - begun
 
 
-class Server(_Serving):
-    """ConnectorDB on the fresh folder *path*, with the settings that are its defaults."""
+class Server(Serving):
+    """ConnectorDB on a folder, with the settings that are its defaults.
+
+    Attributes:
+        path: The folder; it is created if it is not there.
+    """
 
     login = basic(_USER, _PASSWORD)
     whoami = f"{_USER}/user"
 
-    def __init__(self, path: Path) -> None:
-        command = [sys.executable, "-m", "connectordb"]
-        created = subprocess.run(
-            [*command, "create", str(path), "--user", f"{_USER}:{_PASSWORD}"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if created.returncode:
-            raise RuntimeError(f"connectordb create failed: {created.stdout}{created.stderr}")
+    def __init__(self, path: Path, settings: Mapping[str, str] | None = None) -> None:
+        """Start it; *settings* are variables of its environment."""
+        if not path.exists():
+            _connectordb("create", str(path), "--user", f"{_USER}:{_PASSWORD}")
+        self.path = path
         self._log = path / "bench.log"
         with self._log.open("wb") as log:
             begun = time.perf_counter()
             self._process = subprocess.Popen(
-                [*command, "run", str(path), "--port", "0"], cwd=ROOT, stdout=log, stderr=log
+                [*_CONNECTORDB, "run", str(path), "--port", "0"],
+                cwd=ROOT,
+                env={**os.environ, **(settings or {})},
+                stdout=log,
+                stderr=log,
             )
         try:
             self.port = self._wait_for_port(path / "connectordb.pid")
@@ -155,6 +169,13 @@ class Server(_Serving):
     def url(self) -> str:
         """Where it is."""
         return f"http://{self.host}:{self.port}"
+
+    def settled_bytes(self) -> int:
+        """Stop, have the rest sealed and the space given back, and return what all files take, but for the log."""
+        self.stop()
+        self._log.unlink()
+        _connectordb("compact", str(self.path))
+        return size_on_disk(self.path)
 
     def create_device(self, name: str, *streams: str) -> str:
         """Create a device with streams of numbers, and return its API key."""
@@ -180,6 +201,25 @@ class Server(_Serving):
             except (OSError, ValueError):
                 time.sleep(_POLL_S)
         raise RuntimeError(f"the server did not start:\n{self._log.read_text()[-3000:]}")
+
+
+def size_on_disk(folder: Path) -> int:
+    """Return what all files below *folder* take, in bytes, without the holes in them; some may go away meanwhile."""
+    total = 0
+    for file in folder.rglob("*"):
+        try:
+            stat = file.stat()
+        except FileNotFoundError:
+            continue
+        if S_ISREG(stat.st_mode):
+            total += min(stat.st_size, stat.st_blocks * _DISK_BLOCK)
+    return total
+
+
+def _connectordb(*arguments: str) -> None:
+    done = subprocess.run([*_CONNECTORDB, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"connectordb {' '.join(arguments)} failed: {done.stdout}{done.stderr}")
 
 
 def _spawn(module: str, **streams: Any) -> subprocess.Popen[bytes]:

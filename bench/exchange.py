@@ -11,6 +11,7 @@ __all__ = ["Answer", "Connection", "basic", "encode_request"]
 TIMEOUT_S = 120.0
 _RECV_BYTES = 1 << 18
 _LAST_CHUNK = b"0\r\n\r\n"
+_NO_CONTENT = b"http/1.1 204"
 
 
 class Answer(NamedTuple):
@@ -45,7 +46,7 @@ class Connection:
         """Send *request* and return the answer.
 
         Raises:
-            OSError: no answer, or another one than 200.
+            OSError: no answer, or another one than 200 and 204.
         """
         self._socket.sendall(request)
         data, end, length = self._head(request)
@@ -81,6 +82,8 @@ class Connection:
             data += self._receive()
         end += 4
         head = data[:end].lower()
+        if head.startswith(_NO_CONTENT):
+            return data, end, 0
         if not head.startswith(b"http/1.1 200"):
             raise OSError(f"{request[:100]!r} was answered {head[:30]!r}: {data[end : end + 300]!r}")
         at = head.find(b"content-length:")
@@ -116,9 +119,9 @@ def basic(user: str, secret: str) -> str:
     return f"Authorization: Basic {b64encode(f'{user}:{secret}'.encode()).decode()}"
 
 
-def encode_request(method: str, target: str, login: str, body: bytes | None = None) -> bytes:
-    """Return the bytes of a request."""
-    lines = [f"{method} {target} HTTP/1.1", "Host: localhost", login]
+def encode_request(method: str, target: str, header: str, body: bytes | None = None) -> bytes:
+    """Return the bytes of a request; *header* is a line of its head: who asks, or what for."""
+    lines = [f"{method} {target} HTTP/1.1", "Host: localhost", header]
     if body is not None:
         lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
     return "\r\n".join([*lines, "", ""]).encode() + (body or b"")

@@ -14,18 +14,20 @@ from .children import BareServer, Server, run_tasks
 from .crowd import Crowd
 from .exchange import basic, encode_request
 from .fanout import FanOut, Listeners
+from .floors import Rows
 from .load import Load
 from .logger import STREAM
 from .pipeline import Pipeline
 from .points import digest
 from .timing import Timed, latencies_ms, percentile, rate
 from .websocket import Dial, encode_frame
-from .workbench import WARMUP_REQUESTS, Sample, Workbench, WrongResult, check_digest
+from .workbench import WARMUP_REQUESTS, Sample, Workbench, WrongResult, check_digest, stream_names
 
 __all__ = ["LIVE"]
 
 WEBSOCKET = "/api/v1/websocket"
 UNDER_WAY = 64
+SPREAD_CLIENTS = 4
 SUBSCRIBERS = 200
 PAUSE_1_S = 0.005
 PAUSE_200_S = 0.01
@@ -74,6 +76,30 @@ def _pipelined(name: str, clients: int) -> Callable[[Workbench], dict[str, Sampl
 
 def _pipeline(dial: Dial, messages: list[bytes]) -> Pipeline:
     return Pipeline(dial, messages, UNDER_WAY)
+
+
+def _spread(bench: Workbench) -> dict[str, Sample]:
+    """Insert a datapoint into each of many streams, and again; there is no request that does it for all at once."""
+    names = stream_names(bench.sizes.spread_streams)
+    n = bench.sizes.spread_rounds
+    texts = bench.points.texts[:n]
+    with bench.fresh() as path:
+        rows = rate(run_tasks(Rows(path, [[text] * len(names) for text in texts]))) * len(names)
+    with bench.fresh() as path, Server(path) as server:
+        devices = {f"device{i}": names[i::SPREAD_CLIENTS] for i in range(SPREAD_CLIENTS)}
+        pipelines = []
+        for device, streams in devices.items():
+            login = basic("", server.create_device(device, *streams))
+            several = [(f"bench/{device}/{stream}".encode(), text) for text in texts for stream in streams]
+            form = b'{"cmd":"insert","arg":"%s","d":[%s],"id":%d}'
+            messages = [form % (path, text, i) for i, (path, text) in enumerate(several)]
+            pipelines.append(Pipeline(_dial(server, login), messages, UNDER_WAY))
+        timed = run_tasks(*pipelines)
+        sample = [(device, stream) for device, streams in devices.items() for stream in streams]
+        sample = sample[:: max(1, len(sample) // 20)]
+        stored = [server.read(*where) for where in sample]
+    seen = check_digest("h", digest([bench.points.json(0, n)] * len(stored)), stored)
+    return {"h": Sample(rate(timed), {"rows": rows}, latencies_ms(timed), seen)}
 
 
 def _inserts(bench: Workbench, server: Server, login: str, n: int, pause_s: float) -> Load:
@@ -176,6 +202,7 @@ def _connections(wanted: int) -> int:
 LIVE: tuple[tuple[frozenset[str], Callable[[Workbench], dict[str, Sample]]], ...] = (
     (frozenset({"aw1"}), _pipelined("aw1", 1)),
     (frozenset({"aw8"}), _pipelined("aw8", 8)),
+    (frozenset({"h"}), _spread),
     (frozenset({"i1", "i1p99", "i1all"}), _callback),
     (frozenset({"i200"}), _listeners),
     (frozenset({"fan"}), _fan_out),

@@ -14,7 +14,7 @@ import psutil
 from connectordb import __version__
 from connectordb.core.settings import ENVIRONMENT_PREFIX, load
 
-__all__ = ["describe"]
+__all__ = ["describe", "shown"]
 
 _CPUINFO = Path("/proc/cpuinfo")
 
@@ -37,6 +37,21 @@ def describe(folder: Path) -> dict[str, Any]:
         "synchronous": settings.store.synchronous,
         "environment": sorted(f"{k}={v}" for k, v in os.environ.items() if k.startswith(ENVIRONMENT_PREFIX)),
     }
+
+
+def shown(machine: dict[str, Any]) -> str:
+    """Return *machine* as a line for a terminal."""
+    parts = []
+    for key, value in machine.items():
+        if isinstance(value, list):
+            value = ", ".join(value)
+        if value != "":
+            parts.append(
+                f"{key.replace('_', ' ')} {value:,.0f}"
+                if key == "fdatasync_per_s"
+                else f"{key.replace('_', ' ')} {value}"
+            )
+    return ", ".join(parts)
 
 
 def _cpu() -> str:

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import islice
+from itertools import chain, islice
+from math import fsum, isclose
+from statistics import median
 from time import perf_counter
 from urllib.parse import quote
 
@@ -17,7 +19,7 @@ from .exchange import Connection, basic, encode_request
 from .load import Load
 from .points import START_S
 from .timing import latencies_ms
-from .workbench import WARMUP_REQUESTS, Sample, Workbench, WrongResult
+from .workbench import BUCKET_S, WARMUP_REQUESTS, Sample, Workbench, WrongResult
 
 __all__ = ["measure_memory", "measure_queries"]
 
@@ -52,9 +54,10 @@ def measure_queries(bench: Workbench) -> dict[str, Sample]:
         run_tasks(Load(server.host, server.port, inserts, warmup))
 
         def ask(request: bytes) -> tuple[float, bytes]:
-            """Return the milliseconds that it took, and the answer; the first time does not count."""
-            [timed] = run_tasks(Load(server.host, server.port, [request], [*warmup, request], keep=True))
-            return latencies_ms([timed])[0], timed.bodies[0]
+            """Return the milliseconds that it took as a rule, and the answer; the first time does not count."""
+            requests = [request] * bench.sizes.repeated
+            [timed] = run_tasks(Load(server.host, server.port, requests, [*warmup, request], keep=True))
+            return median(latencies_ms([timed])), timed.bodies[0]
 
         plain, _ = ask(encode_request("GET", f"{target}?i1=0", login))
         samples: dict[str, Sample] = {}
@@ -64,6 +67,9 @@ def measure_queries(bench: Workbench) -> dict[str, Sample]:
         for d in values:
             total += d
         samples["e"] = _checked("e", mean, plain, body, [(times[-1], total / n)])
+
+        windows, body = ask(encode_request("GET", f"{target}?i1=0&every={BUCKET_S // 60}m", login))
+        samples["f"] = _checked_windows(windows, plain, body, times, values)
 
         over = sorted(values)[int(n * (1 - PASSING))]
         some, body = ask(encode_request("GET", f"{target}?i1=0&transform={quote(f'if $ > {over!r}')}", login))
@@ -91,9 +97,26 @@ def _checked(
 ) -> Sample:
     if body is not None:
         found = [(point["t"], point["d"]) for point in json.loads(body)]
-    if list(found) != list(expected):
-        raise WrongResult(f"{name}: {len(found)} datapoints which are not the {len(expected)} expected")
-    return Sample(ms, {"plain": plain_ms}, digest=sha256(repr(list(found)).encode()).hexdigest()[:12])
+    return Sample(ms, {"plain": plain_ms}, digest=_digest_same(name, found, expected))
+
+
+def _checked_windows(
+    ms: float, plain_ms: float, body: bytes, times: Sequence[float], values: Sequence[float]
+) -> Sample:
+    windows: dict[float, list[float]] = {}
+    for t, d in zip(times, values, strict=True):
+        windows.setdefault(t // BUCKET_S * BUCKET_S, []).append(d)
+    expected = [(t, fsum(d) / len(d), min(d), max(d)) for t, d in windows.items()]
+    found = [(one["t"], one["d"]["mean"], one["d"]["min"], one["d"]["max"]) for one in json.loads(body)]
+    return Sample(ms, {"plain": plain_ms}, digest=_digest_same("f", found, expected))
+
+
+def _digest_same(name: str, found: Sequence[tuple[float, ...]], expected: Sequence[tuple[float, ...]]) -> str:
+    """Return the digest of *found*. Raises `WrongResult` if it is not *expected*; sums may have been made otherwise."""
+    numbers = zip(chain.from_iterable(found), chain.from_iterable(expected), strict=False)
+    if len(found) != len(expected) or not all(isclose(one, other, rel_tol=1e-9) for one, other in numbers):
+        raise WrongResult(f"{name}: {len(found)} datapoints or windows which are not the {len(expected)} expected")
+    return sha256(repr([round(number, 6) for row in found for number in row]).encode()).hexdigest()[:12]
 
 
 def _means(times: Sequence[float], values: Sequence[float], rows: Sequence[float]) -> list[tuple[float, float]]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from statistics import median
 from typing import Any
 
-from .catalogue import FIGURES, Figure
+from .catalogue import FIGURES, PEERS, Bound, Figure, Target
+from .machine import shown
 from .timing import percentile
 from .workbench import Sample
 
-__all__ = ["summarise", "table"]
+__all__ = ["markdown", "summarise", "table"]
 
 _HEADINGS = (
     "figure",
@@ -20,7 +22,7 @@ _HEADINGS = (
     "max",
     "p50 ms",
     "p99 ms",
-    "floor",
+    "peer or floor",
     "ratio",
     "must",
     "goal",
@@ -28,6 +30,18 @@ _HEADINGS = (
     "digest",
 )
 _LEFT = {0, 1, 7, 11, 12}
+
+MEASURED = "measured"
+"""Of what a bound is made of: it was measured in the same round, or the bound says the figure itself."""
+SCALED = "scaled"
+"""The peer is not here: what it did on the reference machine, times what the floor does here over what it did there."""
+REFERENCE = "reference"
+"""The peer is not here, and no floor tells: what it did on the reference machine."""
+_MARKS = {MEASURED: "", SCALED: "*", REFERENCE: "**"}
+_LEGEND = (
+    "*  not measured here: PERFORMANCE.md's figure of the peer, times what the floor did here over what it did there.",
+    "** not measured here: PERFORMANCE.md's figure of the peer as it is.",
+)
 
 
 def summarise(samples: Mapping[str, Sequence[Sample]]) -> dict[str, Any]:
@@ -38,6 +52,8 @@ def summarise(samples: Mapping[str, Sequence[Sample]]) -> dict[str, Any]:
 def _summary(figure: Figure, runs: Sequence[Sample]) -> dict[str, Any]:
     values = [run.value for run in runs]
     latencies = [ms for run in runs for ms in run.latencies_ms]
+    titles = {floor.key: floor.title for floor in figure.floors}
+    titles |= {key: name for key, name in PEERS.items() if all(key in run.floors for run in runs)}
     summary: dict[str, Any] = {
         "title": figure.title,
         "unit": figure.unit,
@@ -46,24 +62,19 @@ def _summary(figure: Figure, runs: Sequence[Sample]) -> dict[str, Any]:
         "p99_ms": percentile(latencies, 0.99) if latencies else None,
         "digest": " ".join(sorted({run.digest for run in runs})),
         "floors": {
-            floor.key: {
-                "title": floor.title,
-                **_spread([run.floors[floor.key] for run in runs]),
-                "ratio": median(run.value / run.floors[floor.key] for run in runs),
+            key: {
+                "title": title,
+                "peer": key in PEERS,
+                **_spread([run.floors[key] for run in runs]),
+                "ratio": median(run.value / run.floors[key] for run in runs),
             }
-            for floor in figure.floors
+            for key, title in titles.items()
         },
     }
-    target = figure.target
-    if target is not None:
-        reached = summary["median"] if target.floor is None else summary["floors"][target.floor]["ratio"]
-        summary["target"] = {
-            "floor": target.floor,
-            "must": target.must,
-            "goal": target.goal,
-            "note": target.note,
-            "verdict": _verdict(figure, reached, target.must, target.goal),
-        }
+    if figure.target is not None:
+        must, goal = (_bound(figure.target, bound, runs, titles) for bound in (figure.target.must, figure.target.goal))
+        verdict = "goal" if _reached(figure, goal) else "must" if _reached(figure, must) else "BELOW"
+        summary["target"] = {"row": figure.target.row, "must": must, "goal": goal, "verdict": verdict}
     return summary
 
 
@@ -71,15 +82,33 @@ def _spread(values: Sequence[float]) -> dict[str, Any]:
     return {"median": median(values), "min": min(values), "max": max(values), "values": list(values)}
 
 
-def _verdict(figure: Figure, reached: float, must: float, goal: float) -> str:
-    sign = -1 if figure.lower_is_better else 1
-    if sign * reached >= sign * goal:
-        return "goal"
-    return "must" if sign * reached >= sign * must else "BELOW"
+def _bound(target: Target, bound: Bound, runs: Sequence[Sample], titles: Mapping[str, str]) -> dict[str, Any]:
+    """Return what *bound* comes to in the figure's unit, how near the runs came to it, and what it is made of."""
+    if not bound.of:
+        origin, values = MEASURED, [bound.factor for _ in runs]
+    elif bound.of in titles and all(bound.of in run.floors for run in runs):
+        origin, values = MEASURED, [bound.factor * run.floors[bound.of] for run in runs]
+    elif target.floor:
+        factor = bound.factor * bound.reference / target.floor_reference
+        origin, values = SCALED, [factor * run.floors[target.floor] for run in runs]
+    else:
+        origin, values = REFERENCE, [bound.factor * bound.reference for _ in runs]
+    return {
+        "of": bound.of,
+        "factor": bound.factor,
+        "said": f"{bound.factor:g} x {titles.get(bound.of) or PEERS[bound.of]}" if bound.of else "",
+        "origin": origin,
+        "value": median(values),
+        "ratio": median(run.value / value for run, value in zip(runs, values, strict=True)),
+    }
+
+
+def _reached(figure: Figure, bound: Mapping[str, Any]) -> bool:
+    return bool(bound["ratio"] <= 1 if figure.lower_is_better else bound["ratio"] >= 1)
 
 
 def table(summary: Mapping[str, Any], *, meaningful: bool) -> str:
-    """Return the figures as a table for a terminal, and below it how the targets were derived.
+    """Return the figures as a table for a terminal, and below it what the targets are made of.
 
     Args:
         meaningful: Whether so much was measured that a verdict can be given.
@@ -87,24 +116,22 @@ def table(summary: Mapping[str, Any], *, meaningful: bool) -> str:
     rows: list[tuple[str, ...]] = [_HEADINGS]
     notes = []
     for name, one in summary.items():
-        target = one.get("target")
-        absolute = target is not None and target["floor"] is None
         own = [f"{name}: {one['title']}", one["unit"], *(_number(one[key]) for key in ("median", "min", "max"))]
         own += [_number(one["p50_ms"]), _number(one["p99_ms"])]
-        for position, (key, floor) in enumerate(one["floors"].items() or [("", None)]):
-            row = own if position == 0 else [""] * len(own)
-            compared = [f"{_number(floor['median'])}  {floor['title']}", f"{floor['ratio']:.2f}"] if floor else ["", ""]
-            row = [*row, *compared]
-            if target is not None and (target["floor"] == key or absolute):
-                verdict = target["verdict"] if meaningful else ""
-                form = _number if absolute else "{:.2f}".format
-                row += [form(target["must"]), form(target["goal"]), verdict]
-            else:
-                row += ["", "", ""]
-            rows.append((*row, one["digest"] if position == 0 else ""))
-        if target is not None:
-            kind = one["unit"] if absolute else f"ratio to {one['floors'][target['floor']]['title']}"
-            notes.append(f"  {name:6} {kind}: {target['note']}")
+        wanted = ["", "", ""]
+        if target := one.get("target"):
+            bounds = (target["must"], target["goal"])
+            wanted = [_number(bound["value"]) + _MARKS[bound["origin"]] for bound in bounds]
+            wanted.append(target["verdict"] if meaningful else "")
+            must, goal = (bound["said"] or _number(bound["value"]) for bound in bounds)
+            notes.append(f"  {name:6} {must} / {goal}  (row {target['row']})")
+        compared = [
+            [f"{_number(floor['median'])}  {floor['title']}", f"{floor['ratio']:.2f}"]
+            for floor in one["floors"].values()
+        ]
+        first, *more = compared or [["", ""]]
+        rows.append((*own, *first, *wanted, one["digest"]))
+        rows += [(*[""] * len(own), *cells, "", "", "", "") for cells in more]
     widths = [max(len(row[i]) for row in rows) for i in range(len(_HEADINGS))]
     lines = [
         "  ".join(
@@ -114,7 +141,39 @@ def table(summary: Mapping[str, Any], *, meaningful: bool) -> str:
         for row in rows
     ]
     lines.insert(1, "-" * max(len(line) for line in lines))
-    return "\n".join([*lines, "", "Must and goal, from PERFORMANCE.md:", *notes])
+    return "\n".join([*lines, "", "Must and goal are those of PERFORMANCE.md, in the figure's unit:", *notes, *_LEGEND])
+
+
+def markdown(result: Mapping[str, Any]) -> str:
+    """Return what ``--json`` has written as a table for a page, with all that belongs to a figure above it."""
+    machine = result["machine"]
+    lines = [
+        f"`python -m bench {' '.join(result['arguments'])}`, {_date(result['begun'])}, commit `{machine['commit']}`: "
+        f"median (least – greatest) of {result['runs']} runs. {shown(machine)}.",
+        "",
+        "| figure | ConnectorDB | peers and floors | ratio | must | goal | |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, one in result["figures"].items():
+        own = f"{_number(one['median'])} ({_number(one['min'])} – {_number(one['max'])}) {one['unit']}"
+        floors = one["floors"].values()
+        beside = "<br>".join(f"{floor['title']}: {_number(floor['median'])}" for floor in floors)
+        ratios = "<br>".join(f"{floor['ratio']:.2f}" for floor in floors)
+        cells = [f"`{name}` {one['title']}", own, beside, ratios, "", "", ""]
+        if target := one.get("target"):
+            cells[4:6] = [_said(target["must"]), _said(target["goal"])]
+            cells[6] = target["verdict"]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join([*lines, "", *(line.replace("*", "\\*") + "  " for line in _LEGEND), ""])
+
+
+def _said(bound: Mapping[str, Any]) -> str:
+    mark = _MARKS[bound["origin"]].replace("*", "\\*")
+    return f"{_number(bound['value'])}{mark}" + (f" ({bound['said']})" if bound["said"] else "")
+
+
+def _date(begun: float) -> str:
+    return datetime.fromtimestamp(begun, UTC).date().isoformat()
 
 
 def _number(value: float | None) -> str:

@@ -11,19 +11,18 @@ from .catalogue import GO_POINTS
 from .children import BareServer, Server, run_tasks
 from .exchange import basic, encode_request
 from .floors import Ranges, Rows, Texts
+from .frames import ClientFrame, digest_as_table
 from .live import LIVE
 from .load import Load
 from .logger import STREAM, LoggerInserts
 from .points import digest
 from .queries import measure_memory, measure_queries
 from .scripts import measure_scripts
+from .sealing import measure_sealing
 from .timing import latencies_ms, rate
-from .workbench import WARMUP_REQUESTS, Sample, Workbench, WrongResult, check_digest
+from .workbench import RANGE_POINTS, SEED, WARMUP_REQUESTS, Sample, Workbench, WrongResult, check_digest
 
 __all__ = ["SCENARIOS"]
-
-RANGE_POINTS = 1_000
-SEED = 42
 
 
 def _insert(bench: Workbench, name: str, clients: int, bounds: list[tuple[int, int]]) -> tuple[float, Sample]:
@@ -111,15 +110,16 @@ def _long_stream(bench: Workbench) -> dict[str, Sample]:
     with BareServer() as bare:
         whole = [encode_request("GET", f"/points/{n}", bare.login)]
         bare_whole = rate(run_tasks(Load(bare.host, bare.port, whole, whole))) * n
-        bare_start, bare_memory = bare.start_s, {"bare": bare.memory_mb}
+        bare_start, bare_memory = bare.start_s, bare.memory_mb
     with bench.fresh() as path, Server(path) as server:
         samples["start"] = Sample(server.start_s, {"bare": bare_start})
-        samples["idle"] = Sample(server.memory_mb, bare_memory)
-        login = basic("", server.create_device("device", STREAM))
+        samples["idle"] = Sample(server.memory_mb, {"bare": bare_memory})
+        apikey = server.create_device("device", STREAM)
+        login = basic("", apikey)
         target = server.data_target("device", STREAM)
         requests = [encode_request("POST", target, login, points.json(*some)) for some in bounds]
         run_tasks(Load(server.host, server.port, requests, []))
-        samples["full"] = Sample(server.memory_mb, bare_memory)
+        samples["full"] = Sample(server.memory_mb, {"bare": bare_memory})
         warmup = [encode_request("GET", f"{target}?q=length", login)] * WARMUP_REQUESTS
 
         whole = [encode_request("GET", f"{target}?i1=0", login)]
@@ -128,6 +128,11 @@ def _long_stream(bench: Workbench) -> dict[str, Sample]:
         samples["c"] = Sample(
             rate(timed) * n, {"bare": bare_whole}, digest=check_digest("c", expected, timed[0].bodies)
         )
+
+        [frame] = run_tasks(ClientFrame(server.url, apikey, STREAM))
+        if frame.digest != digest_as_table(points.head(n)):
+            raise WrongResult("ca: the table is not that of the datapoints sent")
+        samples["ca"] = Sample(n / frame.seconds, {}, digest=frame.digest)
 
         rng = random.Random(SEED)
         for name, clients, count in (("d1", 1, bench.sizes.ranges_1), ("d8", 8, bench.sizes.ranges_8)):
@@ -141,6 +146,8 @@ def _long_stream(bench: Workbench) -> dict[str, Sample]:
             seen = check_digest(name, expected, [body for one in timed for body in one.bodies])
             floors = {"bare": bench.bare(lists), "ranges": _ranges_floor(bench, ranges, starts)}
             samples[name] = Sample(rate(timed), floors, latencies_ms(timed), seen)
+
+        samples["g"] = Sample(server.settled_bytes() / n, {})
     samples["c"].floors["texts"] = _texts_floor(bench, bounds)
     return samples
 
@@ -167,15 +174,16 @@ def _texts_floor(bench: Workbench, bounds: list[tuple[int, int]]) -> float:
 SCENARIOS: tuple[tuple[frozenset[str], Callable[[Workbench], dict[str, Sample]]], ...] = (
     (frozenset({"a1"}), _singles("a1", 1)),
     (frozenset({"a8"}), _singles("a8", 8)),
+    *LIVE,
     (frozenset({"b1"}), _batches("b1", 1)),
     (frozenset({"b4"}), _batches("b4", 4)),
     (frozenset({"lf"}), _logged("lf", "full")),
     (frozenset({"ln"}), _logged("ln", "normal")),
     (frozenset({"login"}), _login),
-    *LIVE,
     (frozenset({*(f"p{i}" for i in range(1, len(GO_POINTS) + 1)), "pall", "pcol"}), measure_scripts),
-    (frozenset({"e", "qif", "t", "a1q"}), measure_queries),
+    (frozenset({"seal"}), measure_sealing),
     (frozenset({"mset", "msets", "mrow", "mrows"}), measure_memory),
-    (frozenset({"start", "idle", "full", "c", "d1", "d8"}), _long_stream),
+    (frozenset({"e", "f", "qif", "t", "a1q"}), measure_queries),
+    (frozenset({"start", "idle", "full", "c", "ca", "d1", "d8", "g"}), _long_stream),
 )
 """Which figures each gives, and how."""

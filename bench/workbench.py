@@ -16,9 +16,29 @@ from .load import Load
 from .points import Points, digest
 from .timing import rate
 
-__all__ = ["FULL", "TINY", "WARMUP_REQUESTS", "Sample", "Sizes", "Workbench", "WrongResult", "check_digest"]
+__all__ = [
+    "BUCKET_S",
+    "FULL",
+    "RANGE_POINTS",
+    "SEALED_POINTS",
+    "SEED",
+    "TINY",
+    "WARMUP_REQUESTS",
+    "Sample",
+    "Sizes",
+    "Workbench",
+    "WrongResult",
+    "check_digest",
+    "stream_names",
+]
 
 WARMUP_REQUESTS = 20
+RANGE_POINTS = 1_000
+BUCKET_S = 960
+"""About a thousandth of the long stream; and it goes into a day."""
+SEALED_POINTS = 500
+"""In a batch that gives the sealer work: larger ones are packed as they come."""
+SEED = 42
 
 
 class WrongResult(Exception):
@@ -45,8 +65,13 @@ class Sizes:
     fanned: int
     pipelined_1: int
     pipelined_8: int
+    spread_streams: int
+    spread_rounds: int
+    repeated: int
     connections: int
     script_points: int
+    sealed_singles: int
+    sealed_batches: int
     inserts_beside: int
     queries_beside: int
     dataset_points: int
@@ -71,8 +96,13 @@ FULL = Sizes(
     fanned=8_000,
     pipelined_1=20_000,
     pipelined_8=5_000,
+    spread_streams=10_000,
+    spread_rounds=20,
+    repeated=5,
     connections=5_000,
     script_points=1_000_000,
+    sealed_singles=4_000,
+    sealed_batches=400,
     inserts_beside=2_000,
     queries_beside=6,
     dataset_points=2_000_000,
@@ -96,8 +126,13 @@ TINY = Sizes(
     fanned=100,
     pipelined_1=100,
     pipelined_8=20,
+    spread_streams=40,
+    spread_rounds=3,
+    repeated=2,
     connections=300,
     script_points=20_000,
+    sealed_singles=20,
+    sealed_batches=40,
     inserts_beside=20,
     queries_beside=2,
     dataset_points=50_000,
@@ -140,6 +175,8 @@ class Workbench:
                 sizes.fanned,
                 sizes.pipelined_1,
                 sizes.pipelined_8,
+                sizes.sealed_singles,
+                SEALED_POINTS * sizes.sealed_batches,
                 sizes.commits,
             )
         )
@@ -173,6 +210,11 @@ class Workbench:
         """Return the bounds of the first *n* batches."""
         size = self.sizes.batch_points
         return [(i * size, (i + 1) * size) for i in range(n)]
+
+
+def stream_names(n: int) -> list[str]:
+    """Return names of *n* streams."""
+    return [f"stream{i}" for i in range(n)]
 
 
 def check_digest(what: str, expected: str, bodies: Sequence[bytes]) -> str:
