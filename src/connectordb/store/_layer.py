@@ -76,16 +76,14 @@ class Layer:
 
     def append(self, key: int, i: int, block: Block) -> None:
         """Put *block* at index *i*."""
-        size = 0 if block.n >= DIRECT_POINTS else len(block.json)
-        if size < DIRECT_BYTES:
-            self.texts[key] = self.texts.get(key, 0) + size
-        if size < DIRECT_BYTES and block.n <= ROW_POINTS_MAX:
-            self.rows.append((key, i, block))
-            return
-        if not size or size >= DIRECT_BYTES:
+        if block.n >= DIRECT_POINTS or len(block.json) >= DIRECT_BYTES:
             for piece in pieces_of(block, BLOCK_POINTS, BLOCK_BYTES):
                 self.blocks.append((place_of(key, i), sealed_of(piece)))
                 i += piece.n
+            return
+        self.texts[key] = self.texts.get(key, 0) + len(block.json)
+        if block.n <= ROW_POINTS_MAX:
+            self.rows.append((key, i, block))
             return
         for start in range(0, block.n, ROW_POINTS_MAX):
             part = block.slice(start, min(start + ROW_POINTS_MAX, block.n))
