@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import random
 import time
+from base64 import b85encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from typing import Any, NamedTuple, TypeVar
@@ -604,6 +606,11 @@ def make_streams(store: Store, count: int) -> list[int]:
         return [tx.create_stream(Stream(device_id=device.id, name=f"s{i}")).id for i in range(count)]
 
     return store.submit(work).result()
+
+
+def noise(number: int, length: int) -> str:
+    """Return a text that takes nearly as much space packed: always the same one for a number."""
+    return b85encode(random.Random(number).randbytes(length * 4 // 5)).decode()
 
 
 def block(*points: tuple[float, Any]) -> Block:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import apsw
 import pytest
-from store_model import block, insert, make_streams, values
+from store_model import block, insert, make_streams, noise, values
 from store_vfs import FaultyVFS
 
 from connectordb.errors import StoreError
@@ -125,7 +125,7 @@ def test_a_disk_that_fills_up_within_a_work_leaves_nothing_of_the_group(tmp_path
             with pytest.raises(StoreError, match="full"):
                 store.submit(work).result()
         with pytest.raises(StoreError, match="full"):
-            insert(store, stream, block((2.0, "x" * 100_000)))
+            insert(store, stream, block((2.0, noise(0, 100_000))))
         assert store.user("bob") is None
         connection.pragma("max_page_count", 2**30)
         assert insert(store, stream, block((2.0, 2))).first_index == 1
