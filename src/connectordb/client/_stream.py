@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import json
 import operator
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
-from os import PathLike, urandom
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, SupportsIndex, TypeVar, overload
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeVar, overload
 
 from ..datapoint import TIME_MAX_S
-from ..datapoints import DatapointArray, Time, to_timestamp
-from ..errors import ConnectorDBError, InvalidRange, InvalidValue, RequestError, ServerError, TooLarge
+from ..datapoints import DatapointArray, Time
+from ..errors import InvalidRange, ServerError, TooLarge
 from ..frames import check_kind
 from ..query import Range
 from . import _calls
 from ._calls import Point
 from ._corrections import Correctable
 from ._downlink import DownlinkFlag
-from ._encode import bodies, encode_points
 from ._feed import Start
+from ._inserts import Insertable
 from ._live import Live
-from ._progress import progress
 from ._requests import RequestHandler, refuse_result
 from ._subscription import Callback, DataHandler, Handler, OnError, OnNotice, Subscription
 from ._table import Table, can_read
+from ._wanted import INDEX_MAX, Wanted, array_of, index_of, range_of, reduction_of, wanted_of
 
 if TYPE_CHECKING:
     import pandas
@@ -42,15 +41,11 @@ PAGE_POINTS = 10_000
 """How many datapoints `Stream.iter` holds at a time."""
 _EMPTY = Range(t1=TIME_MAX_S)
 """No datapoint is that late."""
-INDEX_MAX = 2**62
-"""No stream is that long; greater indices would not fit into what servers count with."""
-DEFAULT_STATS = ("mean", "min", "max")
-"""Of windows, if nobody says otherwise."""
 _JSON_TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
 _SIMPLE_SCHEMAS: list[dict[str, str]] = [{}, *({"type": name} for name in _JSON_TYPES)]
 
 
-class Stream(Correctable):
+class Stream(Insertable, Correctable):
     """A stream: datapoints in order of time, addressed by index or by time.
 
     >>> temperature = db["temperature"]
@@ -92,132 +87,6 @@ class Stream(Correctable):
     def set(self, property_dict: Mapping[str, Any]) -> None:
         """Change several fields at once; see `ConnectorObject.set`."""
         super().set(_plain(property_dict))
-
-    def insert(self, data: Any) -> None:
-        """Insert one value, with the time of this machine's clock, or that of the newest datapoint if this is later.
-
-        On return the datapoint is on the server's disk. If the answer gets lost it is sent again, and stored once.
-
-        Raises:
-            SchemaMismatch: the value does not fit the schema.
-            InvalidValue: it cannot be written as JSON; nothing has been sent.
-            PermissionDenied: no right to write this stream.
-            NotFound: no such stream.
-            TransportError: no answer; it may or may not be stored.
-        """
-        self._insert(encode_points([{"t": time.time(), "d": data}]), _calls.RESTAMP, downlink=False)
-
-    def append(self, data: Any) -> None:
-        """The same as `insert`."""
-        self.insert(data)
-
-    def insert_array(
-        self,
-        datapoint_array: Iterable[Mapping[str, Any]] | Mapping[str, Any] | pandas.DataFrame | polars.DataFrame,
-        restamp: bool = False,
-        *,
-        merge: bool = False,
-        duplicates: Literal["keep", "skip"] = "keep",
-        downlink: bool = False,
-    ) -> None:
-        """Insert many datapoints, in requests of at most 5000.
-
-        On return all are on the server's disk. If an answer gets lost, the request is sent again and its datapoints are
-        stored once. In a terminal, a long insert shows its progress.
-
-        Args:
-            datapoint_array: Datapoints ``{"t": ..., "d": ...}``, in order of time: a `DatapointArray`, a list, or any
-                iterable, which may be longer than memory. ``t`` is in seconds since the Unix epoch, a ``datetime``, or
-                text in ISO 8601; where it is missing it is the server's now. Or a table with the columns ``t`` and
-                ``d``: a DataFrame of pandas or polars, or a dict of lists or numpy arrays.
-            restamp: A datapoint older than the newest one of the stream gets the time stamp of that, instead of being
-                refused.
-            merge: Each datapoint goes where it belongs by its time, in whatever order they come.
-            duplicates: With *merge*: ``"skip"`` leaves out datapoints of which the same ``t`` and an equal ``d`` is
-                stored already (``1`` equals ``1.0``, and not ``True``), so the same data may be inserted again. Those
-                that are twice among the given ones, next to each other or not far apart, stay so: datapoints of one
-                time that follow one another come in one request, and may not be more than 5000.
-            downlink: Insert into the substream of requests to the device.
-
-        Raises:
-            TimestampOrder: a datapoint is older than the one before it, or than the stream's newest.
-            SchemaMismatch: a value does not fit the schema.
-            InvalidValue: a datapoint cannot be written as JSON, NaN for example.
-            PermissionDenied, NotFound, TransportError: see `insert`.
-
-        When it fails, ``inserted`` of the error says how many datapoints, the first ones, are stored for certain. Each
-        request is stored wholly or not at all. Where one datapoint is at fault, ``details["position"]`` of the error is
-        its 0-based position among all that were given.
-        """
-        if restamp and merge:
-            raise InvalidValue("either restamp or merge: a datapoint that keeps its place in time needs no new time")
-        if duplicates not in ("keep", "skip"):
-            raise ValueError(f"duplicates is {duplicates!r}; it has to be 'keep' or 'skip'")
-        if duplicates == "skip" and not merge:
-            raise InvalidValue("duplicates='skip' goes with merge=True: in order of time, nothing comes again")
-        mode = _calls.MERGE if merge else _calls.RESTAMP if restamp else _calls.INSERT
-        self._insert_many(datapoint_array, mode, downlink=downlink, skip=duplicates == "skip")
-
-    def insert_df(
-        self,
-        df: pandas.DataFrame | pandas.Series[Any] | polars.DataFrame,
-        restamp: bool = False,
-        *,
-        merge: bool = False,
-        duplicates: Literal["keep", "skip"] = "keep",
-        downlink: bool = False,
-        missing: Literal["skip", "null"] = "skip",
-    ) -> None:
-        """Insert a table of pandas or polars, in requests of at most 5000 datapoints, as `insert_array` does.
-
-        Args:
-            df: A DataFrame. The times are its column ``t`` (times, or seconds since the Unix epoch), or in pandas its
-                index, if that is one of times. Without a time zone they are local time. The values are its column
-                ``d``, or its only other column. Or a Series of pandas with an index of times.
-            restamp, merge, duplicates, downlink: As of `insert_array`. Without *merge*, the rows have to be in order of
-                time.
-            missing: A value that is missing (``None``, NaN, NaT, NA) makes no datapoint (``"skip"``), or one whose
-                value is null (``"null"``).
-
-        Raises:
-            InvalidValue: there are no such columns; or a time is missing; or a value is no JSON, as Infinity.
-
-        And as `insert_array`. To insert into several streams, give each its columns: ``df[["t", "humidity"]]``.
-
-        >>> import pandas as pd
-        >>> humidity = db["humidity"]
-        >>> humidity.create({"type": "number"})
-        >>> times = pd.date_range("2026-01-01", periods=3, freq="h", tz="UTC")
-        >>> humidity.insert_df(pd.DataFrame({"humidity": [40.5, None, 42.0]}, index=times))
-        >>> humidity[:].d()
-        [40.5, 42.0]
-        """
-        from ..frames import from_frame
-
-        points = from_frame(df, missing)
-        self.insert_array(points, restamp, merge=merge, duplicates=duplicates, downlink=downlink)
-
-    def _insert_many(
-        self, datapoint_array: Any, mode: str, *, downlink: bool, history: bool = False, skip: bool = False
-    ) -> None:
-        """As `insert_array`. With *history*, requests among them are over, and move nothing."""
-        points = _rows(datapoint_array)
-        total = len(points) if isinstance(points, list) else None
-        inserted = 0
-        try:
-            with progress(f"insert {self.path}", total) as advance:
-                for n, body in bodies(points, whole_times=skip):
-                    self._insert(body, mode, downlink=downlink, history=history, skip=skip)
-                    inserted += n
-                    advance(n)
-        except BaseException as e:  # Ctrl-C too
-            if isinstance(e, ConnectorDBError):
-                e.inserted = inserted
-            if inserted and isinstance(e, RequestError):
-                _count_from(e, inserted)
-            if inserted:
-                e.add_note(f"The first {inserted} datapoints are stored.")
-            raise
 
     def __len__(self) -> int:
         """Return the number of datapoints. The server is asked."""
@@ -297,8 +166,8 @@ class Stream(Correctable):
             ScriptError: *transform* cannot be read, or fails.
             TransportError: no answer. Reading again is safe.
         """
-        wanted = _wanted(t1, t2, limit, i1, i2, downlink, transform, points=points, every=every, stat=stat, zone=zone)
-        return _array(self._ask(_calls.points, wanted) or [], wanted)
+        wanted = wanted_of(t1, t2, limit, i1, i2, downlink, transform, points=points, every=every, stat=stat, zone=zone)
+        return array_of(self._ask(_calls.points, wanted) or [], wanted)
 
     def iter(
         self,
@@ -326,7 +195,7 @@ class Stream(Correctable):
         """
         if page < 1:
             raise ValueError(f"page is {page}; it has to be at least 1")
-        return self._pages(_range(t1, t2, limit, i1, i2), downlink, page)
+        return self._pages(range_of(t1, t2, limit, i1, i2), downlink, page)
 
     def __iter__(self) -> Iterator[Point]:
         """Yield all datapoints, oldest first; see `iter`."""
@@ -368,12 +237,12 @@ class Stream(Correctable):
         check_kind(kind)
         if not can_read():
             return self(**span).to_df(kind)
-        wanted = _wanted(**span)
+        wanted = wanted_of(**span)
         try:
             found = self._ask(_calls.table, wanted)
         except TooLarge:  # for columns; it comes otherwise
             return self(**span).to_df(kind)
-        return found.to_df(kind) if isinstance(found, Table) else _array(found or [], wanted).to_df(kind)
+        return found.to_df(kind) if isinstance(found, Table) else array_of(found or [], wanted).to_df(kind)
 
     def download(
         self,
@@ -415,7 +284,7 @@ class Stream(Correctable):
         from ._download import download, format_of
 
         form = format_of(path, format)
-        span, reduction = _range(t1, t2, limit, i1, i2), _reduction(points, every, stat, zone)
+        span, reduction = range_of(t1, t2, limit, i1, i2), reduction_of(points, every, stat, zone)
         if not span.by_time:
             start, stop = self._bounds(span, downlink)
             span = Range(i1=start, i2=stop) if start < stop else _EMPTY
@@ -660,16 +529,11 @@ class Stream(Correctable):
     def _feed_path(self, downlink: bool) -> str:
         return f"{self.path}/downlink" if downlink else self.path
 
-    def _insert(self, body: bytes, mode: str, *, downlink: bool, history: bool = False, skip: bool = False) -> None:
-        key = urandom(16).hex()  # the same for each attempt: what is there already is not stored again
-        call = _calls.insert(self.path, body, mode, downlink=downlink, key=key, history=history, skip=skip)
-        self._session.run(call)
-
     def _read(self, span: Range, downlink: bool = False) -> DatapointArray:
-        found = self._ask(_calls.points, _Wanted(span, downlink))
+        found = self._ask(_calls.points, Wanted(span, downlink))
         return DatapointArray(found or [])
 
-    def _ask(self, ask: Callable[..., _calls.Call[T]], wanted: _Wanted) -> T | None:
+    def _ask(self, ask: Callable[..., _calls.Call[T]], wanted: Wanted) -> T | None:
         """Return what the server answers; ``None``: there is nothing in the range, as a list has it."""
         span = wanted.span
         if span.limit == 0 or span.t2 == 0 or span.i2 == 0:  # on the wire, 0 is no bound
@@ -689,7 +553,7 @@ class Stream(Correctable):
 
     def _slice(self, wanted: slice) -> DatapointArray:
         if wanted.step is None or operator.index(wanted.step) == 1:
-            return self._read(Range(i1=_index(wanted.start) or 0, i2=_index(wanted.stop)))
+            return self._read(Range(i1=index_of(wanted.start) or 0, i2=index_of(wanted.stop)))
         indices = range(*wanted.indices(self.length()))
         if not indices:
             return DatapointArray()
@@ -718,98 +582,6 @@ class Stream(Correctable):
         i1 = 0 if span.t1 is None else self._session.run(_calls.time_index(self.path, span.t1, downlink=downlink))
         i2 = n if span.t2 is None else self._session.run(_calls.time_index(self.path, span.t2, downlink=downlink))
         return i1, i2 if span.limit is None else min(i2, i1 + span.limit)
-
-
-def _index(i: SupportsIndex | None) -> int | None:
-    return None if i is None else max(-INDEX_MAX, min(operator.index(i), INDEX_MAX))
-
-
-def _range(t1: Time | None, t2: Time | None, limit: int | None, i1: int | None, i2: int | None) -> Range:
-    return Range(
-        t1=None if t1 is None else to_timestamp(t1),
-        t2=None if t2 is None else to_timestamp(t2),
-        limit=_index(limit),
-        i1=_index(i1),
-        i2=_index(i2),
-    )
-
-
-class _Wanted(NamedTuple):
-    """Datapoints of a stream, and what to make of them."""
-
-    span: Range
-    downlink: bool = False
-    transform: str | None = None
-    reduction: _calls.Reduction | None = None
-
-
-def _wanted(
-    t1: Time | None = None,
-    t2: Time | None = None,
-    limit: int | None = None,
-    i1: int | None = None,
-    i2: int | None = None,
-    downlink: bool = False,
-    transform: str | None = None,
-    *,
-    points: int | None = None,
-    every: str | None = None,
-    stat: str | Iterable[str] | None = None,
-    zone: str | None = None,
-) -> _Wanted:
-    span = _range(t1, t2, limit, i1, i2)
-    return _Wanted(span, downlink, transform, _reduction(points, every, stat, zone))
-
-
-def _array(found: list[Point], wanted: _Wanted) -> DatapointArray:
-    reduction = wanted.reduction
-    if reduction is None or reduction.every is None:
-        return DatapointArray(found)
-    from ._query import Rows
-
-    rows = Rows(found)
-    rows.columns = list(reduction.stats or DEFAULT_STATS)
-    return rows
-
-
-def _reduction(
-    points: int | None, every: str | None, stat: str | Iterable[str] | None, zone: str | None
-) -> _calls.Reduction | None:
-    if every is None:
-        if stat is not None or zone is not None:
-            raise InvalidValue("stat and zone go with every, as in every='1h', stat=['mean', 'max']")
-        return None if points is None else _calls.Reduction(points=operator.index(points))
-    if points is not None:
-        raise InvalidValue("either points or every: a range is thinned, or becomes statistics of windows")
-    stats = (stat,) if isinstance(stat, str) else tuple(stat or ())
-    return _calls.Reduction(every=every, stats=stats, zone=zone)
-
-
-def _count_from(error: RequestError, before: int) -> None:
-    """Let *error*, which tells of a datapoint of one request, tell where it is among all; *before* came before it."""
-    position = error.details.get("position")
-    if isinstance(position, int):
-        error.details["position"] = position + before
-        error.msg = error.msg.replace(f"datapoint {position}", f"datapoint {position + before}", 1)
-
-
-def _rows(table: Any) -> Iterable[Any]:
-    """The datapoints in whatever was given to insert."""
-    if isinstance(table, list):
-        return table
-    if isinstance(table, str | bytes):
-        raise InvalidValue("datapoints are a list of dicts {'t': seconds, 'd': value}, not a text")
-    from ..frames import from_columns
-
-    columns = from_columns(table)
-    if columns is not None:
-        return columns
-    try:
-        rows: Iterable[Any] = iter(table)
-    except TypeError:
-        shown = "None" if table is None else type(table).__name__
-        raise InvalidValue(f"datapoints are a list of dicts {{'t': seconds, 'd': value}}, not {shown}") from None
-    return rows
 
 
 def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
