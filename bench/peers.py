@@ -338,7 +338,7 @@ class VictoriaMetrics(TimeSeries):
         return f"VictoriaMetrics {version or 'of unknown version'}"
 
     def command(self, *, settle: bool) -> list[str]:
-        """Return how to run it: as its defaults are, but for the retention of a month."""
+        """Return how to run it: as its defaults are, but that data is kept."""
         self.port = free_port()
         path = self.path.resolve()
         listen = f"-httpListenAddr={self.host}:{self.port}"

@@ -12,7 +12,7 @@ import numpy as np
 from connectordb.block import Block
 from connectordb.columns import to_column
 from connectordb.datapoint import Datapoint
-from connectordb.store.base import Summary
+from connectordb.store.records import Summary
 
 Points = list[tuple[float, Any]]
 

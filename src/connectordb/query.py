@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,31 @@ class Range(msgspec.Struct, frozen=True, kw_only=True):
                 status=403,
             )
         return i1, i2
+
+    def indices(self, n: int, index_after: Callable[[float], int]) -> tuple[int, int]:
+        """Return the half-open index range of what is wanted of a stream of *n* datapoints.
+
+        A range of time that ends before it begins is empty.
+
+        Args:
+            n: How many datapoints there are.
+            index_after: Gives the index of the first datapoint after a time.
+
+        Raises:
+            InvalidRange: see `resolve`.
+
+        >>> from bisect import bisect_right
+        >>> times = [10.0, 20.0, 20.0, 30.0]
+        >>> Range(t1=10, t2=20).indices(len(times), lambda t: bisect_right(times, t))
+        (1, 3)
+        """
+        if not self.by_time:
+            return self.resolve(n)
+        i = 0 if self.t1 is None else index_after(self.t1)
+        stop = n if self.limit is None else min(n, i + self.limit)
+        if self.t2 is not None and i < stop:
+            stop = max(i, min(stop, index_after(self.t2)))
+        return i, stop
 
 
 def _from_end(i: int, n: int) -> int:

@@ -21,7 +21,7 @@ from connectordb.core.subscription import Start, Subscriber, Subscription
 from connectordb.datapoint import Datapoint
 from connectordb.errors import Closed, Conflict, InvalidRange, NotFound, PermissionDenied
 from connectordb.query import Range
-from connectordb.store.base import Mode
+from connectordb.store.records import Mode
 
 PATH = ("alice", "phone", "s")
 STREAM = "/".join(PATH)
@@ -974,6 +974,6 @@ def test_each_follower_gets_what_is_there_once_whatever_is_corrected(world: Any,
 
 
 def test_the_wire_forms_of_the_store_are_complete() -> None:
-    from connectordb.store.base import Correction
+    from connectordb.store.records import Correction
 
     assert set(Correction._fields) == {field.name for field in msgspec.structs.fields(wire.Correction)}

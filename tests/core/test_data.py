@@ -12,7 +12,7 @@ from connectordb.core import ROOT, UploadRequest
 from connectordb.core.settings import LimitSettings
 from connectordb.datapoint import TIME_MAX_S, Datapoint
 from connectordb.query import Range
-from connectordb.store.base import Mode
+from connectordb.store.records import Mode
 
 PATH = ("alice", "phone", "s")
 

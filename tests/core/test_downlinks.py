@@ -17,7 +17,7 @@ from connectordb.core import NOBODY, ROOT, Actor, Permissions, UploadRequest
 from connectordb.core.data import Asked
 from connectordb.datapoint import Datapoint
 from connectordb.query import Range
-from connectordb.store.base import Mode
+from connectordb.store.records import Mode
 
 PATH = ("alice", "lamp", "light")
 

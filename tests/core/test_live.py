@@ -32,7 +32,7 @@ from connectordb.errors import (
     StoreError,
     Unauthenticated,
 )
-from connectordb.store.base import CorrectionKind, Cursor, Mode, Substream
+from connectordb.store.records import CorrectionKind, Cursor, Mode, Substream
 
 STREAM = "alice/phone/s"
 PATIENCE_S = 20

@@ -14,7 +14,7 @@ import pytest
 from connectordb.core import ROOT
 from connectordb.datapoint import Datapoint
 from connectordb.errors import LimitReached, RequestError
-from connectordb.store.base import Mode
+from connectordb.store.records import Mode
 
 N = 40_000
 PATH = "ann/phone/s"

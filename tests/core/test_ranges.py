@@ -19,7 +19,7 @@ from connectordb.pipescript import Batch, compile_script
 from connectordb.pipescript.blocks import batch_of
 from connectordb.query import Range
 from connectordb.store import _layer, _merge, _seal
-from connectordb.store.base import Mode, Substream
+from connectordb.store.records import Mode, Substream
 
 PATH = "alice/phone/s"
 BEGIN = 1_700_000_000.0

@@ -15,7 +15,8 @@ from connectordb.core.retention import Retention
 from connectordb.datapoint import Datapoint
 from connectordb.errors import InvalidValue, NotFound, PermissionDenied, StoreError
 from connectordb.query import Range
-from connectordb.store.base import Mode, Stream, Substream, Transaction
+from connectordb.store.base import Transaction
+from connectordb.store.records import Mode, Stream, Substream
 
 PATH = ("alice", "phone", "steps")
 NAME = "alice/phone/steps"

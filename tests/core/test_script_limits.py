@@ -12,7 +12,8 @@ from connectordb.core.settings import LimitSettings
 from connectordb.datapoint import Datapoint
 from connectordb.errors import ScriptError
 from connectordb.pipescript.limits import DEFAULT_LIMITS, Limits
-from connectordb.store.base import Mode, Range
+from connectordb.store.base import Range
+from connectordb.store.records import Mode
 
 PATH = "ann/phone/s"
 

@@ -31,7 +31,7 @@ class StreamState:
     def upload(
         self, source: str, first: int, last: int, body: bytes, refuse: Callable[[Any], str | None]
     ) -> dict[str, Any]:
-        """Store an upload by the rule of `connectordb.store.base.Upload`, and return the report."""
+        """Store an upload by the rule of `connectordb.store.records.Upload`, and return the report."""
         digest = hashlib.blake2b(body, digest_size=16).digest()
         last_before, digest_before, report = self.uploads.get(source, (0, b"", {}))
         if last == last_before and digest == digest_before:

@@ -14,7 +14,7 @@ from connectordb.block import Block
 from connectordb.errors import ScriptError
 from connectordb.pipescript import Batch, Script, compile_script, explain
 from connectordb.pipescript.blocks import batch_of
-from connectordb.store.base import Summary
+from connectordb.store.records import Summary
 from summaries import Points, cut, summary_of
 
 FOLDED = [

@@ -26,7 +26,8 @@ from store_model import appending, block, values
 
 from connectordb.errors import Conflict, InvalidValue, NotFound
 from connectordb.query import Range
-from connectordb.store.base import Mode, Stream, Substream, Transaction, Upload
+from connectordb.store.base import Transaction
+from connectordb.store.records import Mode, Stream, Substream, Upload
 from connectordb.store.sqlite import SQLiteStore
 
 MAIN = Substream.MAIN

@@ -13,7 +13,8 @@ from store_model import appending, block, values
 from connectordb.datapoint import Datapoint
 from connectordb.errors import Conflict, InvalidValue, NotFound
 from connectordb.store import _connection, _corrections, _merge, _seal
-from connectordb.store.base import Change, ChangeKind, Mode, Store, Stream, Substream, Transaction
+from connectordb.store.base import Store, Transaction
+from connectordb.store.records import Change, ChangeKind, Mode, Stream, Substream
 from connectordb.store.sqlite import SQLiteStore
 
 MAIN = Substream.MAIN

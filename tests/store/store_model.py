@@ -24,7 +24,8 @@ from connectordb.errors import (
     UploadConflict,
 )
 from connectordb.query import Range
-from connectordb.store.base import (
+from connectordb.store.base import Store, Transaction
+from connectordb.store.records import (
     Appended,
     Correction,
     CorrectionKind,
@@ -34,10 +35,8 @@ from connectordb.store.base import (
     Head,
     Mode,
     Page,
-    Store,
     Stream,
     Substream,
-    Transaction,
     Upload,
     User,
 )

@@ -19,9 +19,9 @@ from store_model import block, insert, make_streams, noise, values
 from connectordb.errors import FolderError, StoreBusy, StoreError
 from connectordb.store import backup as backup_module
 from connectordb.store.backup import back_up
-from connectordb.store.base import Substream
 from connectordb.store.check import check
 from connectordb.store.compact import compact
+from connectordb.store.records import Substream
 from connectordb.store.sqlite import SQLiteStore
 from connectordb.store.usage import usage
 
@@ -185,7 +185,7 @@ def test_an_old_database_is_compacted_as_it_is(tmp_path: Path) -> None:
 
 
 def make_streams_again(store: SQLiteStore) -> int:
-    from connectordb.store.base import Stream
+    from connectordb.store.records import Stream
 
     device = store.devices(store.users()[0].id)[0]
     return store.submit(lambda tx: tx.create_stream(Stream(device_id=device.id, name="again"))).result().id

@@ -26,7 +26,7 @@ from connectordb.store._changes import (
     skipped,
 )
 from connectordb.store._changes import unseen as unseen_pieces
-from connectordb.store.base import ChangeKind, Cursor, Mode, Substream
+from connectordb.store.records import ChangeKind, Cursor, Mode, Substream
 from connectordb.store.sqlite import SQLiteStore
 
 RUNS = st.lists(st.tuples(st.integers(0, 4), st.integers(1, 4)), max_size=6).map(

@@ -20,18 +20,9 @@ from connectordb.errors import FolderError, StoreError
 from connectordb.store import _check_ledger, _check_points
 from connectordb.store._key import place_of
 from connectordb.store._runs import put_sealed, sealed_of
-from connectordb.store.base import (
-    Correction,
-    Downlink,
-    DownlinkState,
-    Mode,
-    Store,
-    Stream,
-    Substream,
-    Transaction,
-    Upload,
-)
+from connectordb.store.base import Store, Transaction
 from connectordb.store.check import check
+from connectordb.store.records import Correction, Downlink, DownlinkState, Mode, Stream, Substream, Upload
 from connectordb.store.sqlite import SQLiteStore
 from connectordb.store.usage import Usage, usage
 

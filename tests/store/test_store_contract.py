@@ -31,19 +31,8 @@ from connectordb.errors import (
     UploadConflict,
 )
 from connectordb.query import Range
-from connectordb.store.base import (
-    Counts,
-    Cursor,
-    Device,
-    Head,
-    Mode,
-    Store,
-    Stream,
-    Substream,
-    Transaction,
-    Upload,
-    User,
-)
+from connectordb.store.base import Store, Transaction
+from connectordb.store.records import Counts, Cursor, Device, Head, Mode, Stream, Substream, Upload, User
 
 MAIN, DOWNLINK = Substream
 ALL = Range()

@@ -18,19 +18,9 @@ from connectordb.errors import Conflict, InvalidRange, LimitReached, NotFound, T
 from connectordb.query import Range
 from connectordb.store import _corrections, _replay
 from connectordb.store._connection import open_connection, query
-from connectordb.store.base import (
-    Change,
-    ChangeKind,
-    Correction,
-    CorrectionKind,
-    Cursor,
-    Head,
-    Mode,
-    Store,
-    Substream,
-    Transaction,
-)
+from connectordb.store.base import Store, Transaction
 from connectordb.store.check import check
+from connectordb.store.records import Change, ChangeKind, Correction, CorrectionKind, Cursor, Head, Mode, Substream
 from connectordb.store.sqlite import SQLiteStore
 
 MAIN = Substream.MAIN

@@ -17,9 +17,10 @@ from store_model import block, insert, make_streams, values
 from connectordb.errors import ConnectorDBError, StoreDamaged
 from connectordb.query import Range
 from connectordb.store import _seal
-from connectordb.store.base import Mode, Substream, Transaction
+from connectordb.store.base import Transaction
 from connectordb.store.check import check
 from connectordb.store.compact import compact
+from connectordb.store.records import Mode, Substream
 from connectordb.store.sqlite import SQLiteStore
 
 MAIN = Substream.MAIN

@@ -16,7 +16,8 @@ from store_model import Clock, block, insert, make_streams, values
 
 from connectordb.errors import NotFound
 from connectordb.store._migrate import load_migrations, migrate
-from connectordb.store.base import Device, Downlink, DownlinkState, Mode, Stream, Substream, Transaction, User
+from connectordb.store.base import Transaction
+from connectordb.store.records import Device, Downlink, DownlinkState, Mode, Stream, Substream, User
 from connectordb.store.sqlite import SQLiteStore
 
 T = TypeVar("T")

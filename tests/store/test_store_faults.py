@@ -13,7 +13,8 @@ from store_model import block, insert, make_streams, noise, values
 from store_vfs import FaultyVFS
 
 from connectordb.errors import StoreError
-from connectordb.store.base import Device, Mode, Stream, Substream, Transaction, Upload, User
+from connectordb.store.base import Transaction
+from connectordb.store.records import Device, Mode, Stream, Substream, Upload, User
 from connectordb.store.sqlite import SQLiteStore
 
 MAIN = Substream.MAIN

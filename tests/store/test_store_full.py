@@ -18,8 +18,8 @@ from store_vfs import FaultyVFS
 
 from connectordb.errors import StoreFull
 from connectordb.store import _seal
-from connectordb.store.base import Mode, Substream
 from connectordb.store.check import check
+from connectordb.store.records import Mode, Substream
 from connectordb.store.sqlite import SQLiteStore
 
 MAIN = Substream.MAIN

@@ -14,7 +14,8 @@ from store_model import MemoryStore, block, insert, make_streams, values
 from connectordb.block import Block
 from connectordb.datapoint import Datapoint
 from connectordb.store import _known
-from connectordb.store.base import Appended, Mode, Store, Substream, Transaction, Upload
+from connectordb.store.base import Store, Transaction
+from connectordb.store.records import Appended, Mode, Substream, Upload
 from connectordb.store.sqlite import SQLiteStore
 
 MAIN = Substream.MAIN

@@ -23,20 +23,9 @@ from connectordb.datapoint import Datapoint
 from connectordb.errors import ConnectorDBError, NotFound, Unavailable
 from connectordb.query import Range
 from connectordb.store import _corrections, _data, _layer, _merge, _replay, _seal, _since
-from connectordb.store.base import (
-    Change,
-    ChangeKind,
-    CorrectionKind,
-    Cursor,
-    Head,
-    Mode,
-    Store,
-    Stream,
-    Substream,
-    Transaction,
-    Upload,
-)
+from connectordb.store.base import Store, Transaction
 from connectordb.store.check import check
+from connectordb.store.records import Change, ChangeKind, CorrectionKind, Cursor, Head, Mode, Stream, Substream, Upload
 from connectordb.store.sqlite import SQLiteStore
 
 TIMES = st.integers(0, 12).map(float)

@@ -16,8 +16,8 @@ from store_model import block, insert, make_streams, unseen, values
 
 from connectordb.errors import FolderError, StoreError
 from connectordb.store._migrate import Migration, load_migrations, migrate
-from connectordb.store.base import Mode, Substream
 from connectordb.store.check import check
+from connectordb.store.records import Mode, Substream
 from connectordb.store.sqlite import SQLiteStore
 from connectordb.store.usage import usage
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from store_model import block, insert, make_streams
 
-from connectordb.store.base import Store, Substream
+from connectordb.store.base import Store
 from connectordb.store.check import check
+from connectordb.store.records import Substream
 from connectordb.store.sqlite import SQLiteStore
 
 MAIN = Substream.MAIN

@@ -20,8 +20,8 @@ from connectordb.store import _seal
 from connectordb.store._data import View
 from connectordb.store._key import key_of, place_of
 from connectordb.store._runs import BLOCK_POINTS
-from connectordb.store.base import Mode, Substream
 from connectordb.store.check import check
+from connectordb.store.records import Mode, Substream
 from connectordb.store.sqlite import SQLiteStore
 
 MAIN = Substream.MAIN
@@ -370,3 +370,13 @@ def test_a_small_block_grows_although_something_came_in_front(
     assert list(check(store._path)) == []
     fill(store, stream, 100, begin=30_000.0)
     assert store.seal(stream, MAIN) > 100
+
+
+def test_blocks_that_no_other_fits_with_do_not_hide_what_is_behind_them(store: SQLiteStore) -> None:
+    """Each is more than half as long as a block may be, and less than a full one."""
+    [stream] = make_streams(store, 1)
+    for i in range(16):
+        insert(store, stream, block((float(i), "x" * 600_000)))
+    fill(store, stream, 200, begin=100.0, at_once=10)
+    assert store.seal(stream, MAIN) >= 200
+    assert all(sealed for _, _, sealed in runs(store, stream))

@@ -13,7 +13,7 @@ from connectordb.query import Range
 from connectordb.store import _data, _key
 from connectordb.store._layer import ROW_POINTS_MAX
 from connectordb.store._runs import BLOCK_POINTS
-from connectordb.store.base import Head, Mode, Stream, Substream, Upload
+from connectordb.store.records import Head, Mode, Stream, Substream, Upload
 from connectordb.store.sqlite import SQLiteStore
 
 MAIN = Substream.MAIN

@@ -15,8 +15,8 @@ from connectordb.errors import Unavailable
 from connectordb.query import Range
 from connectordb.store._key import key_of
 from connectordb.store._runs import sealed_of
-from connectordb.store.base import Mode, Substream
 from connectordb.store.check import check
+from connectordb.store.records import Mode, Substream
 from connectordb.store.sqlite import SQLiteStore
 
 MAIN = Substream.MAIN

@@ -15,7 +15,8 @@ from store_model import appending, block, insert, make_streams, values
 
 from connectordb.errors import NotFound, StoreError, TimestampOrder, Unavailable
 from connectordb.store._writer import Writer
-from connectordb.store.base import Appended, Mode, Stream, Substream, Transaction, User
+from connectordb.store.base import Transaction
+from connectordb.store.records import Appended, Mode, Stream, Substream, User
 from connectordb.store.sqlite import SQLiteStore
 
 MAIN = Substream.MAIN

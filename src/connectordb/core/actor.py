@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..store.base import Device, User
+from ..store.records import Device, User
 from .permissions import FULL, NOBODY_ROLE, NONE, Access, Permissions, Relation
 
 __all__ = ["NOBODY", "ROOT", "Actor"]

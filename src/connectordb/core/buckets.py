@@ -17,7 +17,7 @@ from ..pipescript.builtins.dates import zone as zone_of
 from ..pipescript.builtins.windows import FIRST_S, LAST_S, windows
 from ..pipescript.kernels.windows import starts
 from ..pipescript.values import Failure
-from ..store.base import Summary
+from ..store.records import Summary
 
 __all__ = ["Buckets"]
 

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from ..errors import NotFound
-from ..store.base import Device, Store, Transaction, User
+from ..store.base import Store, Transaction
+from ..store.records import Device, User
 from .actor import Actor
 from .completions import Completions
 from .directory import Directory, Target

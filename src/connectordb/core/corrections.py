@@ -14,10 +14,11 @@ from ..block import Block
 from ..datapoint import Datapoint
 from ..errors import Conflict, Invalid, InvalidRange, InvalidValue, NotFound, PermissionDenied
 from ..query import Range
-from ..store.base import Change, Correction, CorrectionKind, Cursor, Mode, Substream, Transaction
+from ..store.base import Transaction
+from ..store.records import Change, Correction, CorrectionKind, Cursor, Mode, Substream
 from .actor import Actor
 from .cursors import format_cursor, parse_cursor
-from .data import DataRules, UploadRequest, _owns, _receipt
+from .data import DataRules, UploadRequest, owns, receipt_of
 from .directory import Target
 from .permissions import Access
 from .working import time_limit
@@ -107,11 +108,12 @@ class CorrectionRules(DataRules):
             raise InvalidRange("which datapoints are to be deleted? All of them are i1=0")
 
         def work(tx: Transaction) -> Correction | None:
-            i1, i2 = _bounds(tx, target, wanted)
+            place = target.stream.id, Substream.MAIN
+            i1, i2 = wanted.indices(tx.head(*place).n, partial(tx.index_at, *place))
             if i1 >= i2:
                 return None
             by = actor.signature
-            return tx.delete_points(target.stream.id, Substream.MAIN, i1, i2, by=by, why=why, keep=not purge)
+            return tx.delete_points(*place, i1, i2, by=by, why=why, keep=not purge)
 
         return await self._correct(actor, target, work, why, upload)
 
@@ -266,7 +268,7 @@ class CorrectionRules(DataRules):
     ) -> wire.Correction:
         """Commit *work*, tell those who follow the stream, and return what it did; if it is a repetition, what it did
         the first time."""
-        receipt = _receipt(upload, "" if _owns(actor, target) else actor.path, self.clock())
+        receipt = receipt_of(upload, "" if owns(actor, target) else actor.path, self.clock())
         stream_id = target.stream.id
 
         def correct(tx: Transaction) -> _Corrected:
@@ -317,15 +319,6 @@ class CorrectionRules(DataRules):
         if f"can_access_stream_{what}" not in access.read:
             raise PermissionDenied(f"no permission to read the {what} of the stream '{'/'.join(path)}'")
         return target, access
-
-
-def _bounds(tx: Transaction, target: Target, wanted: Range) -> tuple[int, int]:
-    stream_id = target.stream.id
-    n = tx.head(stream_id, Substream.MAIN).n
-    if not wanted.by_time:
-        return wanted.resolve(n)
-    i1 = 0 if wanted.t1 is None else tx.index_at(stream_id, Substream.MAIN, wanted.t1)
-    return i1, n if wanted.t2 is None else tx.index_at(stream_id, Substream.MAIN, wanted.t2)
 
 
 def _page(stream_id: int, found: Iterator[Change], state: int, limit: int) -> ChangePage:

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from .. import wire
 from ..errors import InvalidValue, LimitReached, PermissionDenied
 from ..paths import check_name
-from ..store.base import Device, Stream, Transaction, User
+from ..store.base import Transaction
+from ..store.records import Device, Stream, User
 from .actor import Actor
 from .fields import FIELDS, parse_changes
 from .identity import new_apikey

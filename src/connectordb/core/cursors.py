@@ -6,7 +6,7 @@ import re
 from typing import NamedTuple
 
 from ..errors import Invalid
-from ..store.base import Cursor
+from ..store.records import Cursor
 
 __all__ = ["EphemeralCursor", "format_cursor", "parse_cursor"]
 

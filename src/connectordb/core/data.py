@@ -27,7 +27,8 @@ from ..errors import (
 )
 from ..query import Range
 from ..schema import Schema, compile_schema
-from ..store.base import Appended, Downlink, Mode, Substream, Transaction, Upload
+from ..store.base import Transaction
+from ..store.records import Appended, Downlink, Mode, Substream, Upload
 from ..wire import SOURCE_LENGTH_MAX, InsertReport, Refusal
 from .actor import Actor
 from .context import Context
@@ -39,7 +40,7 @@ from .reductions import Reduction
 from .scripts import blocks_of, script_of
 from .working import STEP_BYTES, STEP_POINTS, STEP_S, Work
 
-__all__ = ["Asked", "DataRules", "Inserted", "Then", "UploadRequest"]
+__all__ = ["Asked", "DataRules", "Inserted", "Then", "UploadRequest", "owns", "receipt_of"]
 
 RESTAMP_MIN_S = 0.00001
 """What 0.3 made of a time stamp before 1970 when it restamped into an empty stream."""
@@ -48,7 +49,7 @@ _decode_report = msgspec.json.Decoder(InsertReport).decode
 
 
 class UploadRequest(NamedTuple):
-    """What makes an insert safe to repeat; see `connectordb.store.base.Upload`.
+    """What makes an insert safe to repeat; see `connectordb.store.records.Upload`.
 
     Attributes:
         source: Who numbers its uploads: 1 to 64 characters.
@@ -187,10 +188,10 @@ class DataRules(Context):
         """
         target, access = self.find_stream(actor, path, status=403)
         substream = _insert_substream(actor, target, access, downlink)
-        owned = _owns(actor, target)
-        receipt = _receipt(upload, "" if owned else actor.path, self.clock())
+        is_owner = owns(actor, target)
+        receipt = receipt_of(upload, "" if is_owner else actor.path, self.clock())
         if not actor.is_root:  # the local administrator restores what others sent
-            sender = None if owned else actor.path
+            sender = None if is_owner else actor.path
             for point in points:
                 point.o = sender
         try:
@@ -213,7 +214,7 @@ class DataRules(Context):
         if asks and skip_known:
             raise Invalid("what is asked of a device may be asked again: duplicates are skipped only in data")
         # What is merged is uploaded late: it was not written in answer to anything.
-        answers = owned and target.stream.downlink and substream is Substream.MAIN and mode is not Mode.MERGE
+        answers = is_owner and target.stream.downlink and substream is Substream.MAIN and mode is not Mode.MERGE
         if target.stream.ephemeral and not (asks or answers):
             if accepted:
                 self.hub.publish(target, substream, Block.of(accepted))
@@ -440,12 +441,13 @@ class DataRules(Context):
         return target.stream.id, Substream.DOWNLINK if downlink else Substream.MAIN
 
 
-def _owns(actor: Actor, target: Target) -> bool:
+def owns(actor: Actor, target: Target) -> bool:
+    """Whether it is a stream of the device that asks."""
     return actor.device is not None and actor.device.id == target.device.id
 
 
 def _insert_substream(actor: Actor, target: Target, access: Access, downlink: bool) -> Substream:
-    to_downlink = downlink or (target.stream.downlink and not _owns(actor, target))
+    to_downlink = downlink or (target.stream.downlink and not owns(actor, target))
     flag = "can_access_stream_downlink" if to_downlink else "can_access_stream_data"
     if flag not in access.write or "can_access_stream" not in access.write:
         what = "downlink" if to_downlink else "data"
@@ -537,7 +539,7 @@ def _repeated(reply: bytes) -> InsertReport:
     return report
 
 
-def _receipt(upload: UploadRequest | None, sender: str, now: float) -> Upload | None:
+def receipt_of(upload: UploadRequest | None, sender: str, now: float) -> Upload | None:
     """What the store notes of *upload*; *sender* is empty for the owner of the stream."""
     if upload is None:
         return None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple, TypeVar
 
-from ..store.base import Device, Store, Stream, User
+from ..store.base import Store
+from ..store.records import Device, Stream, User
 
 __all__ = ["LOGIN_DEVICE", "Directory", "Target"]
 

@@ -12,7 +12,8 @@ from .. import wire
 from ..block import Block
 from ..datapoint import Datapoint
 from ..errors import Conflict, Invalid, InvalidValue, NotFound, PermissionDenied
-from ..store.base import Appended, Downlink, DownlinkState, Mode, Store, Substream, Transaction
+from ..store.base import Store, Transaction
+from ..store.records import Appended, Downlink, DownlinkState, Mode, Substream
 from .actor import Actor
 from .data import DataRules, Inserted, UploadRequest
 from .directory import Target

@@ -11,7 +11,8 @@ from .. import wire
 from ..block import Block
 from ..datapoint import Datapoint
 from ..errors import LimitReached, ScriptError
-from ..store.base import Downlink, DownlinkState, Substream, Transaction
+from ..store.base import Transaction
+from ..store.records import Downlink, DownlinkState, Substream
 from .directory import Target
 from .scripts import transformed_whole
 from .settings import LimitSettings

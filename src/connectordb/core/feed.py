@@ -15,7 +15,7 @@ import msgspec
 from ..block import Block
 from ..datapoint import Datapoint
 from ..errors import Closed, InvalidRange, RequestError, ScriptError, ServerError, StoreError, Unavailable
-from ..store.base import Cursor, Downlink, Page, Substream
+from ..store.records import Cursor, Downlink, Page, Substream
 from .cursors import EphemeralCursor, format_cursor
 from .downlinks import through
 from .hub import Amendment, Batch, Corrected, Hub, Notice, Publication, stream_path

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ..block import Block
 from ..errors import ScriptError, StoreError
-from ..store.base import Cursor, Downlink, Store, Substream
+from ..store.base import Store
+from ..store.records import Cursor, Downlink, Substream
 from .cursors import EphemeralCursor, format_cursor
 from .directory import Directory, Target
 from .scripts import transformed_whole

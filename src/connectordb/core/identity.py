@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from ..errors import TooManyRequests, Unauthenticated
-from ..store.base import Device, User
+from ..store.records import Device, User
 from .actor import ROOT, Actor
 from .directory import LOGIN_DEVICE, Directory
 from .settings import AuthSettings

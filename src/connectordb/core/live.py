@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import NotFound
-from ..store.base import Substream
+from ..store.records import Substream
 from .actor import Actor
 from .data import DataRules
 from .directory import Target

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from ..block import Block
 from ..datapoint import Datapoint
-from ..store.base import Appended, Device, Mode, Stream, Substream, Transaction, User
+from ..store.base import Transaction
+from ..store.records import Appended, Device, Mode, Stream, Substream, User
 from .actor import Actor
 from .directory import Target
 

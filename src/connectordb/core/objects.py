@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 from .. import wire
 from ..errors import InvalidValue, NotFound, PermissionDenied
-from ..store.base import Device, Stream, Substream, Transaction, User
+from ..store.base import Transaction
+from ..store.records import Device, Stream, Substream, User
 from .actor import Actor
 from .context import Context
 from .creation import (

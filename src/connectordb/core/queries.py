@@ -10,7 +10,7 @@ from ..block import Block
 from ..errors import Invalid, LimitReached, RequestError, ScriptError
 from ..paths import parse_stream_path
 from ..query import Range
-from ..store.base import Substream
+from ..store.records import Substream
 from .actor import Actor
 from .data import DataRules
 from .scripts import blocks_of, script_settings

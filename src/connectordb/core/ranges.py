@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,7 +11,8 @@ import msgspec
 from ..block import Block
 from ..errors import InvalidRange
 from ..query import Range
-from ..store.base import Store, Substream, Summary
+from ..store.base import Store
+from ..store.records import Substream, Summary
 from .reductions import Reduction, reduced
 from .scripts import batches_of, transformed
 
@@ -76,10 +78,4 @@ class StoredRange:
     def _indices(self, wanted: Range) -> tuple[int, int]:
         """Return the range by index, half-open, as it is now."""
         n = self._store.head(*self._place).n
-        if not wanted.by_time:
-            return wanted.resolve(n)
-        first = 0 if wanted.t1 is None else self._store.index_at(*self._place, wanted.t1)
-        stop = n if wanted.t2 is None else self._store.index_at(*self._place, wanted.t2)
-        if wanted.limit is not None:
-            stop = min(stop, first + wanted.limit)
-        return first, max(first, stop)
+        return wanted.indices(n, partial(self._store.index_at, *self._place))

@@ -9,7 +9,7 @@ from ..errors import Invalid
 
 if TYPE_CHECKING:
     from ..pipescript import Batch
-    from ..store.base import Summary
+    from ..store.records import Summary
 
 __all__ = ["STATS", "Reducer", "Reduction", "Thin", "Windowed", "reduced"]
 

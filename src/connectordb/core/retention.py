@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable
 
 from ..errors import NotFound, StoreError, Unavailable
-from ..store.base import Store, Stream, Substream, Transaction
+from ..store.base import Store, Transaction
+from ..store.records import Stream, Substream
 
 __all__ = ["Retention"]
 

@@ -12,7 +12,7 @@ from ..errors import ScriptError
 
 if TYPE_CHECKING:
     from ..pipescript import Batch, Script, Settings
-    from ..store.base import Summary
+    from ..store.records import Summary
     from .settings import LimitSettings
 
 __all__ = [

@@ -17,7 +17,7 @@ from ..errors import (
     Unauthenticated,
 )
 from ..paths import check_name, parse_stream_path
-from ..store.base import Cursor, Device, Substream, User
+from ..store.records import Cursor, Device, Substream, User
 from .actor import Actor
 from .cursors import EphemeralCursor, parse_cursor
 from .directory import Target

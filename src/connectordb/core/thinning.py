@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..columns import Categories, Column, Mixed
 from ..errors import Invalid
 from ..pipescript import Batch
-from ..store.base import Summary
+from ..store.records import Summary
 
 __all__ = ["POINTS_MAX", "POINTS_MIN", "Thinning"]
 

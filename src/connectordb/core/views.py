@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from .. import wire
-from ..store.base import Device, Stream, User
+from ..store.records import Device, Stream, User
 from .fields import FIELDS, STORED
 from .permissions import Access
 

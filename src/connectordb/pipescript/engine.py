@@ -27,7 +27,7 @@ from .syntax import Binary, Object, Pipe, Unary
 from .values import Failure
 
 if TYPE_CHECKING:
-    from ..store.base import Summary
+    from ..store.records import Summary
 
 __all__ = [
     "COLUMNS_MIN",

@@ -28,7 +28,7 @@ from .batch import Batch
 from .limits import Keep, Room
 
 if TYPE_CHECKING:
-    from ..store.base import Summary
+    from ..store.records import Summary
 
 __all__ = [
     "INTERPOLATORS",

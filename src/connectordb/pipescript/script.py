@@ -20,7 +20,7 @@ from .syntax import Binary, Object, Pipe, Tree
 from .values import is_writable
 
 if TYPE_CHECKING:
-    from ..store.base import Summary
+    from ..store.records import Summary
 
 __all__ = ["Running", "Script", "batches_of", "compile_script"]
 

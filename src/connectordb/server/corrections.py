@@ -15,7 +15,7 @@ from ..core import UploadRequest
 from ..core.corrections import ChangePage
 from ..errors import Invalid, InvalidRange
 from ..query import Range
-from ..store.base import ChangeKind
+from ..store.records import ChangeKind
 from .compression import compressed
 from .exports import export_reply
 from .negotiate import FORMAT_JSON, wanted_format

@@ -10,7 +10,7 @@ from ..core import UploadRequest
 from ..core.data import Asked
 from ..core.reductions import Windowed
 from ..errors import Invalid, InvalidRange
-from ..store.base import Mode
+from ..store.records import Mode
 from .bodies import read_points
 from .compression import compressed
 from .exports import export_reply

@@ -8,7 +8,7 @@ import msgspec
 
 from .. import wire
 from ..errors import Invalid, InvalidRange
-from ..store.base import Mode
+from ..store.records import Mode
 from .params import index, seconds
 from .reply import Reply, json_reply
 from .request import JSON_ERRORS, Request, json_error

@@ -17,7 +17,7 @@ from .reply import encode_json
 
 if TYPE_CHECKING:
     from ..core.hub import Batch, Corrected, Notice
-    from ..store.base import Downlink
+    from ..store.records import Downlink
 
 __all__ = ["FAILED", "Form", "Pack", "done", "failed", "form_of", "notice_fields"]
 

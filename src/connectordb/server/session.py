@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..core.subscription import Start
 from ..errors import Closed, Invalid, LimitReached, PermissionDenied, RequestError, ServerError, StoreError, Unavailable
 from ..paths import parse_stream_path
-from ..store.base import Mode
+from ..store.records import Mode
 from ..wire import decode_points
 from .commands import (
     BadCommand,

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from ..core import UploadRequest
 from ..errors import Invalid, UploadConflict
-from ..store.base import Mode
+from ..store.records import Mode
 from ..wire import SOURCE_LENGTH_MAX
 
 __all__ = ["check_key", "insert_digest", "key_source", "key_upload", "told_of_key"]

@@ -23,7 +23,7 @@ import msgspec
 
 from ._connection import query
 from ._key import place_of
-from .base import ChangeKind
+from .records import ChangeKind
 
 __all__ = [
     "Event",

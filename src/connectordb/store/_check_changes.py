@@ -12,7 +12,7 @@ import msgspec
 
 from ._key import place_of
 from ._versions import has_blocks
-from .base import ChangeKind, Head
+from .records import ChangeKind, Head
 
 __all__ = ["Fault", "check_changes"]
 

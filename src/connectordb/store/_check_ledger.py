@@ -13,7 +13,7 @@ from ._check_changes import Fault
 from ._check_runs import Row, problem_of
 from ._connection import query
 from ._reading import snapshot
-from .base import ChangeKind, CorrectionKind
+from .records import ChangeKind, CorrectionKind
 
 __all__ = ["check_blocks", "check_corrections", "check_removed"]
 

@@ -12,11 +12,11 @@ from ..errors import NotFound
 from ._check_changes import Fault, check_changes
 from ._check_runs import Row, problem_of
 from ._connection import query
-from ._data import read_head
+from ._data import read_head, read_sealed
 from ._key import place_of
 from ._reading import snapshot
 from ._versions import has_blocks, has_changes, runs_of
-from .base import Head
+from .records import Head
 
 __all__ = ["Fault", "check_points"]
 
@@ -165,7 +165,7 @@ class _Walk:
         self._place, self._expected, self._t = found, first + size, None
 
     def _check_sealed(self, head: Head, *, told: bool) -> Iterator[Fault]:
-        self._sealed = query(self._connection, "SELECT sealed FROM heads WHERE substream = ?", (self._key,))[0][0]
+        self._sealed = read_sealed(self._connection, self._key)
         if not told and not 0 <= self._sealed <= head.n:
             yield Fault(f"{self._sealed} datapoints should be in blocks, and there are {head.n}")
 

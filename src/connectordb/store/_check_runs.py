@@ -16,7 +16,7 @@ from ._runs import BLOCK_POINTS, summary_of
 
 if TYPE_CHECKING:
     from ..block import Block
-    from .base import Summary
+    from .records import Summary
 
 __all__ = ["Row", "problem_of"]
 

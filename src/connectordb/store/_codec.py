@@ -35,7 +35,7 @@ from ..columns import (
 )
 from ..errors import StoreError
 from ..rows import scaled
-from .base import Summary
+from .records import Summary
 
 if TYPE_CHECKING:
     from ..columns import Floats
@@ -95,7 +95,7 @@ class Encoded(NamedTuple):
 
 def encode(block: Block) -> Encoded:
     """Return *block* as it is to be written. Needs numpy, pcodec and zstandard, as all here."""
-    columns = _columns_of(block)
+    columns = columns_of(block)
     if columns is None:
         size = len(block.json)
         return _encoded(block, _TEXT, [_pack(block.json)], size, 4 * size + _POINT_BYTES * block.n, None)
@@ -190,7 +190,7 @@ def _encoded(block: Block, kind: int, parts: list[bytes], size: int, memory: int
     return Encoded(data, size, summary)
 
 
-def _columns_of(block: Block) -> tuple[Floats, Column] | None:
+def columns_of(block: Block) -> tuple[Floats, Column] | None:
     """Return the columns of *block*, or ``None`` if they do not hold all that its text does."""
     np = numpy()
     times: Any

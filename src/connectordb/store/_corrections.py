@@ -9,17 +9,16 @@ import apsw
 import msgspec
 
 from ..block import Block
-from ..columns import joined, numpy
 from ..datapoint import Datapoint
 from ..errors import Conflict, InvalidRange, LimitReached, NotFound
 from ._changes import Event, behind, events_between, moves_of, note_change
 from ._connection import Readers, query
-from ._data import Run, View, read_head
+from ._data import Run, View, read_head, read_sealed
 from ._errors import damaged
 from ._key import INDEX_MAX, place_of
 from ._merge import merge
 from ._runs import BLOCK_POINTS, drop_blocks, put_away, put_back, put_run, sealed_of
-from .base import ChangeKind, Correction, CorrectionKind, Head
+from .records import ChangeKind, Correction, CorrectionKind, Head
 
 __all__ = ["Note", "corrected", "corrections", "delete_points", "forget", "removed_between", "undo", "update_point"]
 
@@ -95,14 +94,14 @@ def delete_points(
     drop_blocks(connection, {run.block for run, _, _ in taken if run.block is not None})
     connection.execute(f"DELETE {_IN}", (base + first.i, base + i2))
     if front and back and first.i == last.i:
-        put_run(connection, base + first.i, _joined(front, back), sealed=first.block is not None)
+        put_run(connection, base + first.i, Block.joined([front, back]), sealed=first.block is not None)
     else:
         if front:
             put_run(connection, base + first.i, front, sealed=first.block is not None)
         if back:
             put_run(connection, base + i2, back, sealed=last.block is not None)
     _shift(connection, key, i2, head.n, i1 - i2)
-    sealed = _sealed(connection, key)
+    sealed = read_sealed(connection, key)
     _set_sealed(connection, key, sealed, min(sealed, max(i1, sealed - correction.n)))
     note_change(connection, key, head.arrivals, [(i1, correction.n)], ChangeKind.DELETED, correction.id)
     return correction, Head(head.n - correction.n, t, head.arrivals + 1, head.merges + 1)
@@ -255,16 +254,14 @@ def _undelete(
 
 def _put_back_whole(connection: apsw.Connection, view: View, undone: Correction, i: int) -> None:
     """Put the runs that were deleted back as they are, at index *i*; if there are few, into the run that is there."""
-    key, n, sealed = view.key, view.head.n, _sealed(connection, view.key)
+    key, n, sealed = view.key, view.head.n, read_sealed(connection, view.key)
     run = view.run_at(i) if i < n else None
     first = i
     if run is not None and run.i < i:
         front, back = view.cut(run, run.i, i), view.cut(run, i, run.end)
         rows = query(connection, f"{_REMOVED} ORDER BY i", (undone.id,)) if run.n + undone.n <= BLOCK_POINTS else []
         if rows:
-            made = front
-            for part in [*(_stored(connection, key, row) for row in rows), back]:
-                made = _joined(made, part)
+            made = Block.joined([front, *(_stored(connection, key, row) for row in rows), back])
             _shift(connection, key, run.end, n, undone.n)
             _replace(connection, key, run, made)
             drop_blocks(connection, [row[5] for row in rows if row[5] is not None])
@@ -363,25 +360,11 @@ def _replace(connection: apsw.Connection, key: int, run: Run, block: Block) -> N
     put_run(connection, place_of(key, run.i), block, sealed=run.block is not None)
 
 
-def _joined(a: Block, b: Block) -> Block:
-    """Return *a* and *b*, which follows, together."""
-    if a.columns is not None and b.columns is not None:
-        values = joined(a.columns[1], b.columns[1])
-        if values is not None:
-            return Block.of_columns(numpy().concatenate([a.columns[0], b.columns[0]]), values)
-    return Block(a.n + b.n, a.t1, b.t2, json=a.json + b"," + b.json)
-
-
 def _shift(connection: apsw.Connection, key: int, first: int, stop: int, by: int) -> None:
     """Move the runs that begin in ``[first, stop)``."""
     if first < stop:
         put_away(connection, key, first, stop, by)
         put_back(connection)
-
-
-def _sealed(connection: apsw.Connection, key: int) -> int:
-    sealed: int = query(connection, "SELECT sealed FROM heads WHERE substream = ?", (key,))[0][0]
-    return sealed
 
 
 def _set_sealed(connection: apsw.Connection, key: int, before: int, now: int) -> None:

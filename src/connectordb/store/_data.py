@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from typing import Any, NamedTuple, TypeVar
 
@@ -20,9 +20,9 @@ from ._key import place_of
 from ._objects import path_of
 from ._runs import summaries_of
 from ._text import join, split, time_of
-from .base import Head, Summary
+from .records import Head, Summary
 
-__all__ = ["PAGE_BYTES_MAX", "PAGE_POINTS", "Run", "View", "read_head"]
+__all__ = ["PAGE_BYTES_MAX", "PAGE_POINTS", "Run", "View", "read_head", "read_sealed"]
 
 PAGE_POINTS = 1_000
 """A page ends with the first run that brings it to so many datapoints. One that begins in a block is what is wanted of
@@ -36,10 +36,10 @@ SUMMARIES = 2_000
 """Of so many runs at most it is told in one step what is known of them."""
 
 _HEAD = "SELECT n, t, arrivals, merges FROM heads WHERE substream = ?"
-_RUN = (
-    "SELECT place, n, t1, t2, coalesce(size, length(points)), block FROM runs "
-    "WHERE place <= ? ORDER BY place DESC LIMIT 1"
-)
+_SEALED = "SELECT sealed FROM heads WHERE substream = ?"
+_ROW = "SELECT place, n, t1, t2, coalesce(size, length(points)), block FROM runs"
+_RUN = f"{_ROW} WHERE place <= ? ORDER BY place DESC LIMIT 1"
+_RUNS = f"{_ROW} WHERE place >= ? AND place < ? ORDER BY place"
 _POINTS = "SELECT points FROM runs WHERE place = ?"
 _DATA = "SELECT data FROM blocks WHERE id = ?"
 _STATS = f"SELECT place, n, t1, t2, stats FROM runs WHERE place >= ? AND place < ? ORDER BY place LIMIT {SUMMARIES}"
@@ -60,6 +60,12 @@ def read_head(connection: apsw.Connection, key: int) -> Head:
     if not rows:
         raise NotFound("the stream does not exist")
     return Head(*rows[0])
+
+
+def read_sealed(connection: apsw.Connection, key: int) -> int:
+    """Return how many datapoints, from the first on, are noted as being in blocks."""
+    sealed: int = query(connection, _SEALED, (key,))[0][0]
+    return sealed
 
 
 class Run(NamedTuple):
@@ -118,6 +124,16 @@ class View:
             if 0 <= first <= i < first + n:
                 return Run(first, n, t1, t2, size, block)
         raise damaged(self.key, i)
+
+    def runs(self, i: int, t2: float = math.inf) -> Generator[Run, None, None]:
+        """Yield the run that begins at index *i* and those behind it, up to the last that does not begin after *t2*."""
+        with closing(self._connection.execute(_RUNS, (self._base + i, place_of(self.key + 1)))) as cursor:
+            row: tuple[Any, ...]
+            for row in cursor:
+                run = Run(row[0] - self._base, *row[1:])
+                if run.t1 > t2:
+                    return
+                yield run
 
     def block(self, run: Run) -> Block:
         """Return the datapoints of *run*."""

@@ -15,7 +15,7 @@ import msgspec
 from ._canonical import canonical
 from ._connection import query
 from ._data import PAGE_BYTES_MAX
-from .base import Downlink, DownlinkState
+from .records import Downlink, DownlinkState
 
 __all__ = ["add", "change", "digest_of", "find", "find_equal", "newest", "oldest_open", "settle", "supersede"]
 

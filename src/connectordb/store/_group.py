@@ -12,9 +12,8 @@ import apsw
 from ._errors import translate
 from ._layer import Layer
 from ._runs import BLOCK_BYTES, BLOCK_POINTS
-from ._seal import NOTICE_BITS
 from ._transaction import SQLiteTransaction
-from .base import Head
+from .records import Head
 
 __all__ = ["Group"]
 
@@ -105,25 +104,25 @@ class Group:
         for key, head in layer.heads.items():
             if head is None:
                 self._heads.pop(key, None)
-                continue
-            if self._grown is not None:
-                before = self._heads.get(key)
-                n = 0 if before is None else before.n
-                if n >> NOTICE_BITS != head.n >> NOTICE_BITS:
-                    self._grown(key, n, head.n)
-            self._heads[key] = head
+            else:
+                self._heads[key] = head
         if self._grown is not None:
-            self._count_text(layer.texts, self._grown)
+            self._tell_grown(layer, self._grown)
 
-    def _count_text(self, texts: dict[int, int], grown: Callable[[int, int, int], None]) -> None:
-        """Tell also of substreams that have got few datapoints, and much text."""
+    def _tell_grown(self, layer: Layer, grown: Callable[[int, int, int], None]) -> None:
+        """Tell of substreams that have got datapoints; also of those that have got few, and much text."""
         if len(self._texts) > _HEADS_MAX:
             self._texts.clear()
-        for key, size in texts.items():
-            size += self._texts.get(key, 0)
+        for key, n in layer.added.items():
+            head = layer.heads[key]
+            if head is None:
+                continue
+            size = layer.texts[key] + self._texts.get(key, 0)
             if size >= BLOCK_BYTES:
                 grown(key, 0, BLOCK_POINTS)
                 size = 0
+            else:
+                grown(key, head.n - n, head.n)
             self._texts[key] = size
 
     def abandon(self) -> None:

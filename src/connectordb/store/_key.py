@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .base import Substream
+from .records import Substream
 
 __all__ = ["INDEX_MAX", "STREAM_ID_MAX", "key_at", "key_of", "place_of"]
 

@@ -11,18 +11,11 @@ import apsw
 from ..block import Block
 from ..columns import numpy
 from ._canonical import comparable
-from ._connection import query
-from ._data import Run, View
-from ._key import place_of
+from ._data import View
 from ._text import times as times_of
-from .base import Head
+from .records import Head
 
 __all__ = ["unknown"]
-
-_RUNS = (
-    "SELECT place, n, t1, t2, coalesce(size, length(points)), block FROM runs "
-    "WHERE place >= ? AND place < ? AND t1 <= ? AND t2 >= ? ORDER BY place"
-)
 
 
 def unknown(connection: apsw.Connection, key: int, head: Head, block: Block) -> Block | None:
@@ -37,10 +30,7 @@ def unknown(connection: apsw.Connection, key: int, head: Head, block: Block) -> 
     points = block.points
     stamps = [point.t for point in points]
     by_time: dict[float, set[Hashable]] = {}
-    first = view.run_at(begin)
-    rows = query(connection, _RUNS, (place_of(key, first.i), place_of(key + 1), block.t2, block.t1))
-    for place, *rest in rows:
-        run = Run(place - place_of(key), *rest)
+    for run in view.runs(view.run_at(begin).i, block.t2):
         wanted = stamps[bisect_left(stamps, run.t1) : bisect_right(stamps, run.t2)]
         if wanted:
             for t, d in _stored(view.block(run), wanted):

@@ -11,21 +11,14 @@ import apsw
 
 from ..block import Block
 from ._key import place_of
-from ._runs import BLOCK_BYTES, BLOCK_POINTS, Sealed, pieces_of, put_sealed, sealed_of
-from .base import Head
+from ._runs import BLOCK_BYTES, BLOCK_POINTS, Sealed, is_large, pieces_of, put_sealed, sealed_of
+from .records import Head
 
-__all__ = ["DIRECT_BYTES", "DIRECT_POINTS", "ROW_POINTS_MAX", "Layer", "Receipt", "ReceiptKey"]
+__all__ = ["ROW_POINTS_MAX", "Layer", "Receipt", "ReceiptKey"]
 
 ROW_POINTS_MAX = 500
 """A run holds at most so many datapoints: a range that begins or ends inside of a row has to take it apart.
 At 5,000 that was most of the work for 1,000 datapoints; at 500 there are 1.5 times as many such reads in a second."""
-
-DIRECT_POINTS = 2_000
-"""So many datapoints that come together are a block at once: packing them takes no longer than writing them as text,
-and they need not be read again for it."""
-
-DIRECT_BYTES = 32 << 10
-"""As much text is a block at once, too: text has to be moved whenever a late datapoint comes before it."""
 
 _JOIN_BYTES_MAX = 64 << 10
 _ROWS_MAX = 32  # rows per statement
@@ -50,17 +43,19 @@ class Layer:
         heads: The state of substreams, ``None`` if deleted; `dirty` names those that SQLite does not know yet.
         rows: Substream, index of the first datapoint, datapoints.
         blocks: Places, and what is to be there, of datapoints that are blocks from the first.
-        texts: Of each substream, how many bytes of text were appended.
+        added: Of each substream, how many datapoints came.
+        texts: Of each, how many bytes of text were appended.
         receipts: Uploads accepted.
     """
 
-    __slots__ = ("blocks", "dirty", "heads", "receipts", "rows", "texts")
+    __slots__ = ("added", "blocks", "dirty", "heads", "receipts", "rows", "texts")
 
     def __init__(self) -> None:
         self.heads: dict[int, Head | None] = {}
         self.dirty: set[int] = set()
         self.rows: list[tuple[int, int, Block]] = []
         self.blocks: list[tuple[int, Sealed]] = []
+        self.added: dict[int, int] = {}
         self.texts: dict[int, int] = {}
         self.receipts: dict[ReceiptKey, Receipt] = {}
 
@@ -70,24 +65,30 @@ class Layer:
         self.dirty |= upper.dirty
         self.rows += upper.rows
         self.blocks += upper.blocks
-        for key, size in upper.texts.items():
-            self.texts[key] = self.texts.get(key, 0) + size
+        for key, n in upper.added.items():
+            self.count(key, n, upper.texts.get(key, 0))
         self.receipts.update(upper.receipts)
 
     def append(self, key: int, i: int, block: Block) -> None:
         """Put *block* at index *i*."""
-        if block.n >= DIRECT_POINTS or len(block.json) >= DIRECT_BYTES:
+        large = is_large(block)
+        self.count(key, block.n, 0 if large else len(block.json))
+        if large:
             for piece in pieces_of(block, BLOCK_POINTS, BLOCK_BYTES):
                 self.blocks.append((place_of(key, i), sealed_of(piece)))
                 i += piece.n
             return
-        self.texts[key] = self.texts.get(key, 0) + len(block.json)
         if block.n <= ROW_POINTS_MAX:
             self.rows.append((key, i, block))
             return
         for start in range(0, block.n, ROW_POINTS_MAX):
             part = block.slice(start, min(start + ROW_POINTS_MAX, block.n))
             self.rows.append((key, i + start, part))
+
+    def count(self, key: int, n: int, size: int = 0) -> None:
+        """Take note that *n* datapoints came to a substream, of which *size* bytes of text were appended."""
+        self.added[key] = self.added.get(key, 0) + n
+        self.texts[key] = self.texts.get(key, 0) + size
 
     def write(self, connection: apsw.Connection) -> None:
         """Write what waits, in as few statements as can be. Raises `apsw.Error`."""

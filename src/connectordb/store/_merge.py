@@ -5,23 +5,18 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from operator import attrgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import apsw
 
 from ..block import Block
-from ..columns import Column, joined, numpy, to_column
+from ..columns import joined, numpy
 from ..datapoint import Datapoint
 from ._changes import Runs
-from ._connection import query
-from ._data import Run, View
+from ._data import Run, View, read_sealed
 from ._key import place_of
-from ._layer import DIRECT_POINTS
-from ._runs import BLOCK_BYTES, BLOCK_POINTS, drop_blocks, pieces_of, put_away, put_back, put_run
-from .base import Head
-
-if TYPE_CHECKING:
-    from ..columns import Floats
+from ._runs import BLOCK_BYTES, BLOCK_POINTS, drop_blocks, is_large, pieces_of, put_away, put_back, put_run
+from .records import Head
 
 __all__ = ["merge"]
 
@@ -30,11 +25,6 @@ _TEXT_POINTS = 1_000
 
 _OWN_POINTS = 1_000
 """So many datapoints that belong behind a block become a block of their own; fewer are put into it."""
-
-_RUNS = (
-    "SELECT place, n, t1, t2, coalesce(size, length(points)), block FROM runs "
-    "WHERE place >= ? AND place < ? AND t1 <= ? ORDER BY place"
-)
 
 
 class _Part(NamedTuple):
@@ -53,10 +43,8 @@ def merge(connection: apsw.Connection, key: int, head: Head, block: Block) -> Ru
     """
     view = View(connection, key, head)
     first = view.run_at(max(0, view.index_after(block.t1) - 1))
-    rows = query(connection, _RUNS, (place_of(key, first.i) + 1, place_of(key + 1), block.t2))
-    runs = [first, *(Run(place - place_of(key), *rest) for place, *rest in rows)]
-    parts = _parts(runs, _times(block))
-    sealed = query(connection, "SELECT sealed FROM heads WHERE substream = ?", (key,))[0][0]
+    parts = _parts([first, *view.runs(first.end, block.t2)], _times(block))
+    sealed = read_sealed(connection, key)
     came: Runs = []
     by = more = 0  # how far what comes next is moved, and how many more are in blocks
     for part, following in zip(parts, [*parts[1:], None], strict=True):
@@ -75,7 +63,7 @@ def merge(connection: apsw.Connection, key: int, head: Head, block: Block) -> Ru
             connection.execute("DELETE FROM runs WHERE place = ?", (place_of(key, run.i),))
             if run.block is not None:
                 drop_blocks(connection, [run.block])
-        is_sealed = run.block is not None or made.n >= DIRECT_POINTS
+        is_sealed = run.block is not None or is_large(made)
         for piece in pieces_of(made, BLOCK_POINTS if is_sealed else _TEXT_POINTS, BLOCK_BYTES):
             put_run(connection, -1 - place_of(key, i), piece, sealed=is_sealed)
             i += piece.n
@@ -122,8 +110,10 @@ def _merged(stored: Block, late: Block) -> tuple[Block, Runs]:
 
 def _merged_columns(stored: Block, late: Block, at: list[int]) -> Block | None:
     """Return both together as columns; ``None`` if they are not of the same kind."""
+    from ._codec import columns_of  # which needs numpy, as stored columns do
+
     np = numpy()
-    a, b = stored.columns, _columns(late)
+    a, b = stored.columns, columns_of(late)
     if a is None or b is None:
         return None
     both = joined(a[1], b[1])
@@ -135,14 +125,6 @@ def _merged_columns(stored: Block, late: Block, at: list[int]) -> Block | None:
     order[is_late] = np.arange(stored.n, len(order))
     order[~is_late] = np.arange(stored.n)
     return Block.of_columns(np.concatenate([a[0], b[0]])[order], both[order])
-
-
-def _columns(block: Block) -> tuple[Floats, Column] | None:
-    if block.columns is not None:
-        return block.columns
-    points = block.points
-    values = None if any(point.o for point in points) else to_column([point.d for point in points])
-    return None if values is None else (numpy().array([point.t for point in points], "float64"), values)
 
 
 def _times(block: Block) -> list[float]:

@@ -11,7 +11,7 @@ import apsw
 from ..errors import AlreadyExists, LimitReached, NotFound
 from ._connection import query
 from ._key import STREAM_ID_MAX, key_of, place_of
-from .base import Counts, Device, Stream, Substream, User
+from .records import Counts, Device, Stream, Substream, User
 
 __all__ = [
     "apikey_digest",

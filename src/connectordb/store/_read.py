@@ -12,7 +12,7 @@ from ..query import Range
 from ._changes import behind, events_between, moves_of
 from ._connection import Readers
 from ._data import View
-from .base import Summary
+from .records import Summary
 
 __all__ = ["read", "read_summaries"]
 
@@ -33,7 +33,7 @@ class _Place:
 
     def __init__(self, view: View, wanted: Range) -> None:
         self._head = view.head
-        self.i, self.stop = _resolve(view, wanted)
+        self.i, self.stop = wanted.indices(view.head.n, view.index_after)
         self.left = wanted.limit
         self.t = 0.0
 
@@ -106,16 +106,3 @@ def _walk(
             page, n, t = take(view, place.i, place.stop)
         place.pass_by(n, t)
         yield page
-
-
-def _resolve(view: View, wanted: Range) -> tuple[int, int]:
-    """Return the half-open range of indices that is wanted now."""
-    if not wanted.by_time:
-        return wanted.resolve(view.head.n)
-    i = 0 if wanted.t1 is None else view.index_after(wanted.t1)
-    stop = view.head.n
-    if wanted.limit is not None:
-        stop = min(stop, i + wanted.limit)
-    if wanted.t2 is not None and i < stop:
-        stop = min(stop, view.index_after(wanted.t2))
-    return i, stop

@@ -30,7 +30,7 @@ from ._connection import Readers, query
 from ._corrections import removed_between
 from ._data import PAGE_POINTS, View, read_head
 from ._since import take
-from .base import Change, ChangeKind, Head
+from .records import Change, ChangeKind, Head
 
 __all__ = ["Plans", "changes_after"]
 

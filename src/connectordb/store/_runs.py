@@ -11,21 +11,20 @@ from ..block import Block
 from ..columns import kind_of
 from ._connection import query
 from ._key import place_of
-from .base import Summary
+from .records import Summary
 
 __all__ = [
     "BLOCK_BYTES",
     "BLOCK_POINTS",
     "Sealed",
     "drop_blocks",
+    "is_large",
     "pieces_of",
     "put_away",
     "put_back",
     "put_run",
     "put_sealed",
-    "put_text",
     "sealed_of",
-    "stats_of",
     "summaries_of",
     "summary_of",
 ]
@@ -35,6 +34,13 @@ BLOCK_POINTS = 10_240
 quicker to take apart. Two batches of 5,000, as the Logger and most scripts send them, make one."""
 BLOCK_BYTES = 1 << 20
 """A block of more than one datapoint is about this long at most, as text."""
+
+_LARGE_POINTS = 2_000
+"""So many datapoints that come together are a block at once: packing them takes no longer than writing them as text,
+and they need not be read again for it."""
+
+_LARGE_BYTES = 32 << 10
+"""As much text is a block at once, too: text has to be moved whenever a late datapoint comes before it."""
 
 _SHORT = frozenset({"float", "int", "mixed", "bool"})
 _SHORT_TYPES = frozenset({int, float, bool, type(None)})
@@ -50,15 +56,20 @@ Sealed = tuple[Block, bytes, int, bytes | None]
 """Datapoints, as they are written, the length of their text, and what is known of them."""
 
 
+def is_large(block: Block) -> bool:
+    """Whether *block* is worth a block at once, or nearly so."""
+    return block.n >= _LARGE_POINTS or len(block.json) >= _LARGE_BYTES
+
+
 def sealed_of(block: Block) -> Sealed:
     """Return what a block of *block* is: that takes longer than writing it, and needs no connection."""
     from ._codec import encode  # which needs numpy
 
     data, size, summary = encode(block)
-    return block, data, size, None if summary is None else stats_of(summary)
+    return block, data, size, None if summary is None else _stats_of(summary)
 
 
-def stats_of(summary: Summary) -> bytes:
+def _stats_of(summary: Summary) -> bytes:
     """Return what is stored of *summary*; the rest is in the run anyway."""
     return _encode_stats(summary[3:])
 
@@ -74,7 +85,7 @@ def summaries_of(rows: Sequence[tuple[int, float, float, bytes]]) -> list[Summar
     return [Summary(n, t1, t2, *stats) for (n, t1, t2, _), stats in zip(rows, found, strict=True)]
 
 
-def put_text(connection: apsw.Connection, place: int, block: Block) -> None:
+def _put_text(connection: apsw.Connection, place: int, block: Block) -> None:
     """Store *block* at *place* as text."""
     connection.execute(_PUT, (place, block.n, block.t1, block.t2, block.json, None, None, None))
 
@@ -91,7 +102,7 @@ def put_run(connection: apsw.Connection, place: int, block: Block, *, sealed: bo
     if sealed:
         put_sealed(connection, place, sealed_of(block))
     else:
-        put_text(connection, place, block)
+        _put_text(connection, place, block)
 
 
 def pieces_of(block: Block, n_max: int, bytes_max: int) -> Iterator[Block]:

@@ -17,21 +17,19 @@ from ..block import Block
 from ..errors import NotFound, StoreError, Unavailable
 from ._changes import Event
 from ._connection import Readers, query
-from ._data import Run, View
+from ._data import Run, View, read_sealed
 from ._errors import damaged
-from ._key import place_of
 from ._runs import BLOCK_BYTES, BLOCK_POINTS, Sealed, sealed_of
-from .base import ChangeKind, Head
+from .records import ChangeKind, Head
 
 if TYPE_CHECKING:
     from ._transaction import SQLiteTransaction
 
-__all__ = ["NOTICE_BITS", "SEAL_POINTS", "SealPlan", "SealStats", "Sealer", "Sealing", "followed", "plan_seal", "seal"]
+__all__ = ["SEAL_POINTS", "SealPlan", "SealStats", "Sealer", "Sealing", "followed", "plan_seal", "seal"]
 
 log = logging.getLogger(__name__)
 
-NOTICE_BITS = 10
-SEAL_POINTS = 1 << NOTICE_BITS
+SEAL_POINTS = 1_024
 """Fewer new datapoints than this are left as text."""
 
 _ROWS_MAX = 2_000
@@ -42,11 +40,6 @@ _FULL_BYTES = BLOCK_BYTES * 3 // 4
 """A block that has neither as many datapoints nor as much text is written anew with what comes behind it."""
 _NOTED_POINTS = 16 * BLOCK_POINTS
 _RETRY_S = 5.0
-
-_ROWS = (
-    "SELECT place, n, t1, t2, coalesce(size, length(points)), block FROM runs "
-    "WHERE place >= ? AND place < ? ORDER BY place"
-)
 
 _ATTEMPTS = 3
 
@@ -150,8 +143,7 @@ def plan_seal(view: View, connection: apsw.Connection, least: int) -> SealPlan |
 
     Runs that follow each other and fill no block are put together: text, and blocks that are not full.
     """
-    head, base = view.head, place_of(view.key)
-    [(sealed,)] = query(connection, "SELECT sealed FROM heads WHERE substream = ?", (view.key,))
+    head, sealed = view.head, read_sealed(connection, view.key)
     start = sealed
     if sealed > 0:
         before = view.run_at(sealed - 1)
@@ -160,9 +152,8 @@ def plan_seal(view: View, connection: apsw.Connection, least: int) -> SealPlan |
     groups: list[_Group] = []
     size = rows = 0
     i, more = start, False
-    with closing(connection.execute(_ROWS, (base + start, base + head.n))) as cursor:
-        for place, n, t1, t2, n_bytes, block in cursor:
-            run = Run(place - base, n, t1, t2, n_bytes, block)
+    with closing(view.runs(start)) as runs:
+        for run in runs:
             if run.i != i:
                 raise damaged(view.key, i)
             if rows >= _ROWS_MAX or size >= _BYTES_MAX:
@@ -184,7 +175,7 @@ def plan_seal(view: View, connection: apsw.Connection, least: int) -> SealPlan |
     wanted = [group for group in groups if not group.is_done]
     if not wanted:
         # That all is in blocks up to there need not be noted each time, as it can be found out again.
-        return None if stop - sealed < _NOTED_POINTS else SealPlan(head, [], stop, more)
+        return None if stop - sealed < _NOTED_POINTS and not more else SealPlan(head, [], stop, more)
     made = [(group.runs[0].i, view.joined(group.runs)) for group in wanted]
     return SealPlan(head, made, stop, more)
 

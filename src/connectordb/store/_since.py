@@ -9,7 +9,7 @@ from ..errors import InvalidRange
 from ._changes import Pieces, events_between, from_rank, moved, moves_of, points_before, unseen
 from ._connection import Readers
 from ._data import PAGE_BYTES_MAX, PAGE_POINTS, View
-from .base import Cursor, Page
+from .records import Cursor, Page
 
 __all__ = ["cursor_at", "read_after", "take"]
 

@@ -24,7 +24,7 @@ from ._layer import Layer, Receipt
 from ._merge import merge
 from ._runs import Sealed, drop_blocks, put_sealed, sealed_of
 from ._seal import Sealing, followed, plan_seal
-from .base import Appended, Correction, Counts, Device, Downlink, Head, Mode, Stream, Substream, Upload, User
+from .records import Appended, Correction, Counts, Device, Downlink, Head, Mode, Stream, Substream, Upload, User
 
 __all__ = ["SQLiteTransaction"]
 
@@ -275,6 +275,7 @@ class SQLiteTransaction:
                 note_change(connection, key, head.arrivals, runs)
             first = runs[0][0]
             merges += 1
+            self._layer.count(key, block.n)
         else:
             self._layer.append(key, first, block)
         self._layer.heads[key] = Head(head.n + block.n, max(head.t, block.t2), head.arrivals + block.n, merges)

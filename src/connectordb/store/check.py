@@ -25,7 +25,7 @@ from ._objects import apikey_digest, email_key, path_of
 from ._reading import reading, snapshot
 from ._versions import has_blocks, has_changes, runs_of
 from .backup import Progress
-from .base import DownlinkState, Substream
+from .records import DownlinkState, Substream
 
 __all__ = ["Finding", "check"]
 

@@ -25,7 +25,8 @@ from ._seal import Sealer, Sealing, SealStats, seal
 from ._since import cursor_at, read_after
 from ._transaction import SQLiteTransaction
 from ._writer import Writer, WriterStats
-from .base import (
+from .base import Transaction
+from .records import (
     Change,
     Correction,
     Counts,
@@ -38,7 +39,6 @@ from .base import (
     Stream,
     Substream,
     Summary,
-    Transaction,
     User,
 )
 

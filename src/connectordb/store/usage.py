@@ -12,7 +12,7 @@ from ._key import key_of, place_of
 from ._migrate import check_version, load_migrations
 from ._reading import reading
 from ._versions import has_blocks, runs_of
-from .base import Substream
+from .records import Substream
 
 __all__ = ["Usage", "usage"]
 

@@ -13,7 +13,7 @@ from ..registry import Arg, Example, Point, Step, transform
 from ..values import Failure, boolean, equal, number, text
 
 if TYPE_CHECKING:
-    from ...store.base import Summary
+    from ...store.records import Summary
 
 KEY_BYTES = 120
 """About what a key takes in memory, beside its characters."""
