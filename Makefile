@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test check format docs bench serve clean
+.PHONY: help demo test check check-web format docs web types bench serve clean
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("ConnectorDB needs Python 3.11 or newer: make PYTHON=python3.11 ...") if sys.version_info < (3, 11) else None'
@@ -22,7 +22,18 @@ demo: $(STAMP) ## Log this machine's measurements into a fresh database and read
 test: $(STAMP) check ## All checks and the whole test-suite
 	$(BIN)/python -m pytest
 
-check: $(STAMP) ## Format, lint, types, layers
+web: $(STAMP) ## Build the web app (needs Node.js), which the server then serves
+	$(BIN)/python web/build.py
+
+types: $(STAMP) ## Write the types of the web app after a change of the API
+	$(BIN)/python web/openapi.py
+	$(BIN)/python web/build.py --install
+	cd web && npm run --silent types
+
+check-web: web ## The web app: types, lint, unit tests, size
+	cd web && npm run --silent check && npm run --silent test && npm run --silent size
+
+check: $(STAMP) check-web ## Format, lint, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -43,4 +54,4 @@ serve: $(STAMP) ## Run a server on ./devdb (created on first use: user test, pas
 	$(BIN)/connectordb run devdb
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist web/node_modules src/connectordb/server/webapp

@@ -35,6 +35,8 @@ __all__ = [
     "InsertReport",
     "PointUpdate",
     "Refusal",
+    "Setup",
+    "SetupState",
     "Stream",
     "StreamCreate",
     "User",
@@ -105,6 +107,35 @@ class UserCreate(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True,
     public: bool | None = None
     devices: dict[str, DeviceCreate] = {}
     streams: dict[str, StreamCreate] = {}
+
+
+class SetupState(msgspec.Struct, kw_only=True):
+    """Whether the first user is still to be made.
+
+    Attributes:
+        needed: There is no user yet.
+        key: Whoever asks would have to know the key of the local administrator, as the request is not of a person who
+            sits at the server's machine.
+    """
+
+    needed: bool
+    key: bool
+
+
+class Setup(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """The first user of a database, who becomes an administrator.
+
+    Attributes:
+        name: User name.
+        password: Password.
+        email: Empty: ``NAME@localhost``.
+        key: What stands in ``keys/admin.key`` in the folder of the database, if `SetupState.key` says so.
+    """
+
+    name: str
+    password: str
+    email: str = ""
+    key: str = ""
 
 
 class User(msgspec.Struct, omit_defaults=True, kw_only=True):

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from ..store.base import Store
 from .corrections import CorrectionRules
 from .downlinkrules import DownlinkRules
+from .firstuser import FirstUserRules
 from .identity import Identity
 from .live import LiveRules
-from .objects import ObjectRules
 from .permissions import Permissions
 from .queries import QueryRules
 from .retention import Retention
@@ -20,7 +20,7 @@ from .settings import Settings
 __all__ = ["Core"]
 
 
-class Core(ObjectRules, LiveRules, DownlinkRules, CorrectionRules, QueryRules):
+class Core(FirstUserRules, LiveRules, DownlinkRules, CorrectionRules, QueryRules):
     """What ConnectorDB does, for whoever asks; knows nothing of HTTP.
 
     For one event loop: its coroutines and its plain methods are to be called from the loop's thread.

@@ -25,7 +25,7 @@ from .metalog import LOG_NAME, META_NAME, USER_NAME, Logged, log
 from .permissions import Access, Relation
 from .views import view_device, view_stream, view_user
 
-__all__ = ["ObjectRules"]
+__all__ = ["Note", "ObjectRules"]
 
 T = TypeVar("T")
 Note = Callable[[User | None, list[tuple[str, str]]], None]

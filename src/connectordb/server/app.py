@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["App", "create_app"]
 
-_CACHE: Header = (b"cache-control", b"no-store, must-revalidate")
 _SNIFF: Header = (b"x-content-type-options", b"nosniff")
 _CLOSE: Header = (b"connection", b"close")
 _METHODS = b"GET, POST, PUT, PATCH, DELETE"
@@ -108,7 +107,7 @@ class App:
                 else:
                     route = found.route(request.method)
                     request.args = found.args
-                    if scope["query_string"]:
+                    if scope["query_string"] and not route.page:
                         request.params = parse_query(scope["query_string"], route.query_names)
                     if state.draining and route.path not in _WORKS_WHILE_DRAINING:
                         raise Unavailable("the server is shutting down")
@@ -221,7 +220,7 @@ class App:
         return len(reply.body)
 
     def _headers(self, request: Request, reply: Reply) -> list[Header]:
-        headers: list[Header] = [_CACHE, _SNIFF, *reply.headers]
+        headers: list[Header] = [(b"cache-control", reply.cache), _SNIFF, *reply.headers]
         if reply.content_type:
             headers.append((b"content-type", reply.content_type))
         origin = request.headers.get(b"origin")

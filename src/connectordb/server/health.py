@@ -19,7 +19,6 @@ __all__ = [
     "openapi",
     "ready",
     "static",
-    "to_docs",
     "transforms",
     "version",
 ]
@@ -27,7 +26,6 @@ __all__ = [
 STORE_PATIENCE_S = 2.0
 WRITE_FAILURE_S = 30.0
 """How long a failed write counts, if no other one comes: where nobody sends any, none can show that it is over."""
-DOCS_PATH = "/api/v1/docs"
 
 _STATIC = {
     "docs.html": b"text/html; charset=utf-8",
@@ -107,8 +105,3 @@ async def static(state: State, request: Request) -> Reply:
     if content_type is None:
         raise NotFound(f"there is no page {name[:40]!a}")
     return Reply(200, files(__package__).joinpath("static", name).read_bytes(), content_type, (_POLICY,))
-
-
-async def to_docs(state: State, request: Request) -> Reply:
-    """Send a browser to the page that describes the interface."""
-    return Reply(302, b"", b"", ((b"location", DOCS_PATH.encode()),))

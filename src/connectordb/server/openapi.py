@@ -27,6 +27,8 @@ _STRUCTS = (
     wire.UserCreate,
     wire.DeviceCreate,
     wire.StreamCreate,
+    wire.Setup,
+    wire.SetupState,
     wire.InsertReport,
     wire.DownlinkCreate,
     wire.DownlinkUpdate,

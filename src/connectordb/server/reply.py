@@ -16,6 +16,7 @@ Header = tuple[bytes, bytes]
 
 JSON = b"application/json; charset=utf-8"
 TEXT = b"text/plain; charset=utf-8"
+NO_CACHE = b"no-store, must-revalidate"
 
 encode_json = msgspec.json.Encoder().encode
 
@@ -28,13 +29,14 @@ class Reply:
         body: The body; ignored if there are `chunks`.
         content_type: Value of that header; empty: none is sent.
         headers: Further headers.
+        cache: Value of the header ``Cache-Control``.
         chunks: The body in parts. Whoever sends the reply closes the generator. If it raises, the body is cut
             off so that the client sees it.
         upgrade: Called instead of sending anything: goes over to another protocol, which says so to the client
             itself. Returns ``False`` if the client has gone.
     """
 
-    __slots__ = ("body", "chunks", "content_type", "headers", "status", "upgrade")
+    __slots__ = ("body", "cache", "chunks", "content_type", "headers", "status", "upgrade")
 
     def __init__(
         self,
@@ -44,6 +46,8 @@ class Reply:
         headers: tuple[Header, ...] = (),
         chunks: AsyncGenerator[bytes, None] | None = None,
         upgrade: Callable[[], bool] | None = None,
+        *,
+        cache: bytes = NO_CACHE,
     ) -> None:
         self.status = status
         self.body = body
@@ -51,6 +55,7 @@ class Reply:
         self.headers = headers
         self.chunks = chunks
         self.upgrade = upgrade
+        self.cache = cache
 
 
 def text_reply(text: str) -> Reply:

@@ -8,7 +8,20 @@ from .. import wire
 from ..core.reductions import STATS
 from ..datapoint import Datapoint
 from ..formats import FORMATS
-from . import auth, corrections, data, downlinks, feed, health, live, metadata, queries, websocket
+from . import (
+    auth,
+    corrections,
+    data,
+    downlinks,
+    feed,
+    health,
+    live,
+    metadata,
+    queries,
+    setup,
+    webapp,
+    websocket,
+)
 from .bodies import TAKEN
 from .params import DEFAULT_STATS
 from .routing import Answer, Body, Handler, Param, Route
@@ -37,6 +50,8 @@ def _text_answer(description: str, schema: dict[str, Any] | None = None) -> Answ
 
 
 _OK = _text_answer("`ok`", {"type": "string", "const": "ok"})
+
+_PAGE = Answer("A file", {})
 
 _DOWNLINK = Param("downlink", _FLAG, "Mean the substream of requests to the owner of the stream.")
 _TRANSFORM = Param(
@@ -605,6 +620,29 @@ ROUTES: tuple[Route, ...] = (
         params=(Param("remember", {"type": "boolean", "default": True}, "Keep it when the browser is closed."),),
         errors=(403,),
     ),
+    _plain(
+        f"{API}/setup",
+        setup.read_setup,
+        "Is there a user yet",
+        Answer("Whether the first user is still to be made, and what that takes", {_JSON: wire.SetupState}),
+        tag="Session",
+        public=True,
+    ),
+    Route(
+        method="POST",
+        path=f"{API}/setup",
+        handler=setup.create_first_user,
+        tag="Session",
+        summary="Create the first user",
+        description=(
+            "For a database without any, and once. From another machine it takes the key of the administrator, which "
+            "lies in the folder of the database."
+        ),
+        body=Body(wire.Setup, "", {"name": "alice", "password": "secret"}),
+        answer=_OK,
+        errors=(403, 408, 413),
+        public=True,
+    ),
     _plain(f"{API}/logout", auth.logout, "Give the session cookie back", _OK, tag="Session", public=True),
     _plain(
         f"{API}/meta/version",
@@ -661,7 +699,19 @@ ROUTES: tuple[Route, ...] = (
         errors=_PUBLIC_ERRORS,
         public=True,
     ),
-    _plain("/", health.to_docs, "Go to that page", Answer("", {}), tag="Server", public=True),
+    *(
+        _plain(path, webapp.page, "A page of the web app", _PAGE, tag="Server", public=True, described=False, page=True)
+        for path in webapp.PAGES
+    ),
+    _plain(
+        "/assets/{file}", webapp.asset, "A part of it", _PAGE, tag="Server", public=True, described=False, page=True
+    ),
+    *(
+        _plain(
+            f"/{name}", webapp.root_file, "A part of it", _PAGE, tag="Server", public=True, described=False, page=True
+        )
+        for name in webapp.FILES
+    ),
     _plain("/healthz", health.alive, "Does the process answer", _OK, tag="Server", public=True),
     _plain(
         "/readyz",

@@ -84,6 +84,7 @@ class Route:
         errors: Further statuses of errors, besides those that every call may have.
         public: It is the same for everybody: credentials are not looked at.
         described: Whether to show it in the documentation.
+        page: It is a page of the web app, which reads the query parameters by itself: any are taken.
     """
 
     method: str
@@ -98,6 +99,7 @@ class Route:
     errors: tuple[int, ...] = ()
     public: bool = False
     described: bool = True
+    page: bool = False
     query_names: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:

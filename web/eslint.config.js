@@ -1,0 +1,26 @@
+import a11y from "eslint-plugin-jsx-a11y";
+import tseslint from "typescript-eslint";
+
+export default tseslint.config(
+  { ignores: ["node_modules", "src/api/schema.d.ts", "eslint.config.js", "scripts"] },
+  ...tseslint.configs.strictTypeChecked,
+  a11y.flatConfigs.strict,
+  {
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    rules: {
+      "no-restricted-syntax": [
+        "error",
+        {
+          selector: "JSXAttribute[name.name='dangerouslySetInnerHTML']",
+          message: "Text stays text: what people and devices write is never made into HTML.",
+        },
+        { selector: "JSXAttribute[name.name='style'] > Literal", message: "Styles belong into the style sheet." },
+      ],
+      eqeqeq: "error",
+      "@typescript-eslint/no-confusing-void-expression": ["error", { ignoreArrowShorthand: true }],
+      "@typescript-eslint/no-misused-promises": ["error", { checksVoidReturn: { attributes: false } }],
+      "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],
+      "@typescript-eslint/no-unnecessary-condition": "error",
+    },
+  },
+);

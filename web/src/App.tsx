@@ -1,0 +1,163 @@
+import type { ComponentChildren, ComponentType, JSX } from "preact";
+import { useEffect, useState } from "preact/hooks";
+
+import { match, place } from "./lib/router";
+import { isAdmin, loadSession, myName, session } from "./lib/session";
+import { Fault, Loading, Page } from "./ui/basics";
+import { Icon, type IconName } from "./ui/Icon";
+import { Notices } from "./ui/notices";
+
+type Load<P> = () => Promise<{ default: ComponentType<P> }>;
+
+/** A page that is fetched when it is first gone to. */
+function lazy<P extends object = object>(load: Load<P>): ComponentType<P> {
+  let found: ComponentType<P> | null = null;
+  return function Lazy(props: P) {
+    const [, setReady] = useState(found !== null);
+    const [error, setError] = useState<unknown>(undefined);
+    useEffect(() => {
+      if (found !== null) return;
+      load().then(
+        (module) => {
+          found = module.default;
+          setReady(true);
+        },
+        () => setError(new Error("This page could not be loaded. Are you connected to the server?")),
+      );
+    }, []);
+    if (error !== undefined) return <Fault error={error} retry={() => window.location.reload()} />;
+    const Found = found;
+    return Found === null ? <Loading /> : <Found {...props} />;
+  };
+}
+
+const SignIn = lazy(() => import("./pages/SignIn"));
+const FirstRun = lazy(() => import("./pages/FirstRun"));
+const Home = lazy(() => import("./pages/Home"));
+const Account = lazy(() => import("./pages/Account"));
+
+/** The pages, by address. What stands in `{}` comes as `names`. */
+const PAGES: readonly (readonly [pattern: string, show: (...names: string[]) => JSX.Element])[] = [
+  ["/", () => <Home />],
+  ["/account", () => <Account />],
+];
+
+const LINKS: readonly { href: string; text: string; icon: IconName; admin?: true }[] = [
+  { href: "/", text: "Home", icon: "home" },
+  { href: "/devices", text: "Devices", icon: "devices" },
+  { href: "/downlinks", text: "Control", icon: "control" },
+  { href: "/analyse", text: "Analyse", icon: "analyse" },
+  { href: "/upload", text: "Upload", icon: "upload" },
+  { href: "/users", text: "Users", icon: "users", admin: true },
+];
+
+export function App() {
+  const now = session.value;
+  return (
+    <>
+      <a class="skip" href="#main">
+        Skip to the content
+      </a>
+      <header class="top">
+        <a class="brand" href="/">
+          <Brand /> ConnectorDB
+        </a>
+        {now.state === "user" && <Navigation />}
+      </header>
+      <main id="main" tabIndex={-1}>
+        <Content />
+      </main>
+      <Notices />
+    </>
+  );
+}
+
+function Navigation() {
+  const [open, setOpen] = useState(false);
+  const path = place.value.path;
+  useEffect(() => setOpen(false), [path]);
+  const here = (href: string): boolean => (href === "/" ? path === "/" : path === href);
+  return (
+    <>
+      <button
+        type="button"
+        class="menu plain"
+        aria-expanded={open}
+        aria-controls="navigation"
+        onClick={() => setOpen(!open)}
+      >
+        <Icon name={open ? "close" : "menu"} /> <span>Menu</span>
+      </button>
+      <nav id="navigation" aria-label="Main" class={open ? "main-nav open" : "main-nav"}>
+        <ul>
+          {LINKS.filter(({ admin }) => !admin || isAdmin.value).map(({ href, text, icon }) => (
+            <Entry key={href} href={href} icon={icon} current={here(href)}>
+              {text}
+            </Entry>
+          ))}
+          <Entry href="/account" icon="account" current={here("/account")}>
+            {myName.value}
+            <span class="sr">: account and settings</span>
+          </Entry>
+        </ul>
+      </nav>
+    </>
+  );
+}
+
+function Entry(props: { href: string; icon: IconName; current: boolean; children: ComponentChildren }) {
+  return (
+    <li>
+      <a href={props.href} aria-current={props.current ? "page" : undefined}>
+        <Icon name={props.icon} /> <span>{props.children}</span>
+      </a>
+    </li>
+  );
+}
+
+function Content() {
+  const now = session.value;
+  switch (now.state) {
+    case "loading":
+      return <Loading />;
+    case "failed":
+      return (
+        <Page title="No connection">
+          <Fault error={now.error} retry={() => void loadSession()} />
+        </Page>
+      );
+    case "setup":
+      return <FirstRun needsKey={now.key} />;
+    case "nobody":
+      return <SignIn />;
+    case "user": {
+      const { path } = place.value;
+      for (const [pattern, show] of PAGES) {
+        const names = match(pattern, path);
+        // The key makes a page begin afresh where the address is of another thing.
+        if (names !== null) return <Keyed key={`${now.name} ${path}`}>{show(...names)}</Keyed>;
+      }
+      return (
+        <Page title="There is nothing here">
+          <p>
+            No page has the address <code>{path}</code>. <a href="/">Go to the home page</a>
+          </p>
+        </Page>
+      );
+    }
+  }
+}
+
+function Keyed({ children }: { children: ComponentChildren }) {
+  return <>{children}</>;
+}
+
+function Brand() {
+  return (
+    <svg width="28" height="28" viewBox="0 0 64 64" aria-hidden="true" class="brand-mark">
+      <rect width="64" height="64" rx="14" />
+      <path d="M15 17c0-9 34-9 34 0v30c0 9-34 9-34 0zM15 17c0 9 34 9 34 0" />
+      <path class="beat" d="M15 37h8l4-8 7 14 5-9 3 3h7" />
+    </svg>
+  );
+}

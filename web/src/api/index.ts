@@ -1,0 +1,172 @@
+/** The calls that the pages make. */
+import { json, request, text, url, type Device, type Downlink, type Json, type Point, type Stream, type User } from "./client";
+import type { components } from "./schema";
+
+export * from "./client";
+
+export type StreamFields = components["schemas"]["StreamUpdate"];
+export type DeviceFields = components["schemas"]["DeviceUpdate"];
+export type UserFields = components["schemas"]["UserUpdate"];
+
+/** `[user, device, stream]`. */
+export type StreamPath = readonly [user: string, device: string, stream: string];
+
+const CRUD_USER = "/api/v1/crud/{user}";
+const CRUD_DEVICE = "/api/v1/crud/{user}/{device}";
+const CRUD_STREAM = "/api/v1/crud/{user}/{device}/{stream}";
+const DATA = "/api/v1/crud/{user}/{device}/{stream}/data";
+const DOWNLINKS = "/api/v1/downlink/{user}/{device}/{stream}";
+
+const of = ([user, device, stream]: StreamPath) => ({ user, device, stream });
+
+// ---- who
+
+/** The path of the device that asks, or `nobody`. */
+export const whoami = (): Promise<string> => text("get", "/api/v1", { query: { q: "this" } });
+
+export async function login(name: string, password: string, remember: boolean): Promise<void> {
+  const bytes = new TextEncoder().encode(`${name}:${password}`);
+  const encoded = btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+  await request("get", "/api/v1/login", { query: { remember }, headers: { Authorization: `Basic ${encoded}` } });
+}
+
+export const logout = (): Promise<string> => text("get", "/api/v1/logout");
+export const readSetup = () => json("get", "/api/v1/setup");
+export const setUp = (body: components["schemas"]["Setup"]): Promise<string> => text("post", "/api/v1/setup", { body });
+
+// ---- users, devices, streams
+
+export const listUsers = (signal?: AbortSignal): Promise<readonly User[]> =>
+  json("get", "/api/v1/crud", { query: { q: "ls" }, signal });
+
+export const readUser = async (user: string, signal?: AbortSignal): Promise<User> =>
+  (await json("get", CRUD_USER, { path: { user }, signal })) as User;
+
+export const createUser = (user: string, body: components["schemas"]["UserCreate"]): Promise<User> =>
+  json("post", CRUD_USER, { path: { user }, body });
+
+export const updateUser = (user: string, body: UserFields): Promise<User> =>
+  json("put", CRUD_USER, { path: { user }, body });
+
+export const deleteUser = (user: string): Promise<string> => text("delete", CRUD_USER, { path: { user } });
+
+export const listDevices = async (user: string, signal?: AbortSignal): Promise<readonly Device[]> =>
+  (await json("get", CRUD_USER, { path: { user }, query: { q: "devices" }, signal })) as readonly Device[];
+
+/** The streams of all devices of a user; each with the name of its device. */
+export const listUserStreams = async (user: string, signal?: AbortSignal): Promise<readonly Stream[]> =>
+  (await json("get", CRUD_USER, { path: { user }, query: { q: "streams" }, signal })) as readonly Stream[];
+
+export const readDevice = async (user: string, device: string, signal?: AbortSignal): Promise<Device> =>
+  (await json("get", CRUD_DEVICE, { path: { user, device }, signal })) as Device;
+
+export const createDevice = (
+  user: string,
+  device: string,
+  body: components["schemas"]["DeviceCreate"],
+): Promise<Device> => json("post", CRUD_DEVICE, { path: { user, device }, body });
+
+export const updateDevice = (user: string, device: string, body: DeviceFields): Promise<Device> =>
+  json("put", CRUD_DEVICE, { path: { user, device }, body });
+
+export const deleteDevice = (user: string, device: string): Promise<string> =>
+  text("delete", CRUD_DEVICE, { path: { user, device } });
+
+export const listStreams = async (user: string, device: string, signal?: AbortSignal): Promise<readonly Stream[]> =>
+  (await json("get", CRUD_DEVICE, { path: { user, device }, query: { q: "streams" }, signal })) as readonly Stream[];
+
+export const readStream = async (path: StreamPath, signal?: AbortSignal): Promise<Stream> =>
+  json("get", CRUD_STREAM, { path: of(path), signal });
+
+export const createStream = (path: StreamPath, body: components["schemas"]["StreamCreate"]): Promise<Stream> =>
+  json("post", CRUD_STREAM, { path: of(path), body });
+
+export const updateStream = (path: StreamPath, body: StreamFields): Promise<Stream> =>
+  json("put", CRUD_STREAM, { path: of(path), body });
+
+export const deleteStream = (path: StreamPath): Promise<string> => text("delete", CRUD_STREAM, { path: of(path) });
+
+// ---- datapoints
+
+export interface Range {
+  readonly i1?: number;
+  readonly i2?: number;
+  readonly t1?: number;
+  readonly t2?: number;
+  readonly limit?: number;
+  readonly points?: number;
+  readonly every?: string;
+  readonly stat?: string;
+  readonly zone?: string;
+  readonly transform?: string;
+  readonly downlink?: boolean;
+}
+
+export type Format = "json" | "ndjson" | "csv" | "parquet";
+
+/** Datapoints as the API sends them: `t` is left out where it is 0, and `d` where it is null. */
+type Sent = Partial<Point>;
+
+export async function readPoints(path: StreamPath, range: Range, signal?: AbortSignal): Promise<Point[]> {
+  const points = (await json("get", DATA, { path: of(path), query: range, signal })) as unknown as readonly Sent[];
+  return points.map(pointOf);
+}
+
+export function pointOf(sent: Sent): Point {
+  const point = { t: sent.t ?? 0, d: sent.d ?? null };
+  return sent.o === undefined ? point : { ...point, o: sent.o };
+}
+
+export async function countPoints(path: StreamPath, downlink = false, signal?: AbortSignal): Promise<number> {
+  return Number(await text("get", DATA, { path: of(path), query: { q: "length", downlink }, signal }));
+}
+
+/** The index of the first datapoint after the time `t`. */
+export async function indexAt(path: StreamPath, t: number, signal?: AbortSignal): Promise<number> {
+  return Number(await text("get", DATA, { path: of(path), query: { q: "time2index", t }, signal }));
+}
+
+export const downloadUrl = (path: StreamPath, range: Range, format: Format): string =>
+  url(DATA, of(path), { ...range, format });
+
+/** Insert where the time says that it belongs. With a `key`, repeating it does nothing. */
+export async function insertPoints(
+  path: StreamPath,
+  points: readonly { readonly t?: number; readonly d: Json }[],
+  key: string,
+): Promise<void> {
+  await request("patch", DATA, { path: of(path), body: points, headers: { "Idempotency-Key": key } });
+}
+
+// ---- downlinks
+
+export const sendDownlink = (
+  path: StreamPath,
+  d: Json,
+  options: { expires?: number; supersede?: boolean; key: string },
+): Promise<Downlink> =>
+  json("post", DOWNLINKS, {
+    path: of(path),
+    body: { d: d, expires: options.expires ?? null, supersede: options.supersede ?? false },
+    headers: { "Idempotency-Key": options.key },
+  });
+
+export const listDownlinks = (path: StreamPath, limit: number, signal?: AbortSignal): Promise<readonly Downlink[]> =>
+  json("get", DOWNLINKS, { path: of(path), query: { limit }, signal });
+
+export const readDownlink = (path: StreamPath, id: number, wait: number, signal?: AbortSignal): Promise<Downlink> =>
+  json("get", "/api/v1/downlink/{user}/{device}/{stream}/{downlink}", {
+    path: { ...of(path), downlink: id },
+    query: { wait },
+    signal,
+  });
+
+// ---- what the server can do
+
+export const readVersion = (): Promise<string> => text("get", "/api/v1/meta/version");
+
+/** A key under which a request can be repeated without being carried out twice. */
+export function newKey(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,0 +1,14 @@
+import "./styles.css";
+
+import { render } from "preact";
+
+import { App } from "./App";
+import { startRouter } from "./lib/router";
+import { loadSession } from "./lib/session";
+import { startTheme } from "./lib/settings";
+
+startTheme();
+startRouter();
+void loadSession();
+const root = document.getElementById("app");
+if (root) render(<App />, root);
