@@ -17,10 +17,9 @@ def find() -> str | None:
 
 def install() -> None:
     """Install Debian's, as root."""
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "chromium"]):
-        subprocess.run(
-            command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        )
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
 
 
 def provide() -> str | None:

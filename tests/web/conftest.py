@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-playwright_api = pytest.importorskip("playwright.sync_api")
+from playwright import sync_api as playwright_api
 
 # The helpers stand beside the tests; pytest's importlib mode does not look there by itself.
 sys.path.insert(0, str(Path(__file__).parent))

@@ -28,7 +28,9 @@ def get(server: WebServer, path: str, method: str = "GET", **headers: str) -> tu
     connection = HTTPConnection(server.url.removeprefix("http://"), timeout=30)
     connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
     response = connection.getresponse()
-    return response, response.read()
+    body = response.read()
+    connection.close()
+    return response, body
 
 
 def parts(server: WebServer) -> list[str]:
@@ -88,8 +90,8 @@ def test_unchanged_page_is_not_sent_again(files: WebServer) -> None:
 @pytest.mark.parametrize(
     "path", ["/assets/..%2findex.html", "/assets/%2e%2e/x", "/assets/.vite", "/assets/x.py", "/assets/"]
 )
-def test_nothing_else_is_served(files: WebServer, path: str) -> None:
-    assert get(files, path)[0].status == 404
+def test_nothing_else_is_served(files: WebServer, name: str) -> None:
+    assert get(files, f"/assets/{name}")[0].status == 404
 
 
 def test_without_a_build_the_page_says_how(server: WebServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,9 +110,11 @@ def test_without_a_build_the_page_says_how(server: WebServer, tmp_path: Path, mo
 
 
 def test_lock_file_names_no_registry() -> None:
-    lock = (WEB / "package-lock.json").read_text()
-    assert "resolved" not in lock
-    assert "://" not in re.sub(r'"(?:url|funding)": "https?://[^"]*"', "", lock)
+    lock = json.loads((WEB / "package-lock.json").read_text())
+    for package in lock["packages"].values():
+        package.pop("funding", None)  # who may be thanked
+    assert "resolved" not in json.dumps(lock)
+    assert "://" not in json.dumps(lock)
 
 
 def test_libraries_that_are_shipped_may_be_shipped() -> None:

@@ -29,6 +29,9 @@ function Frame({ id, label, help, fault, children }: Common & { id: string; chil
   );
 }
 
+/** The types of JSX tell apart elements by their type; here it is one of several. */
+const typed = (type: string): { type: "text" } => ({ type }) as { type: "text" };
+
 const describedBy = (id: string, help: unknown, fault: unknown): string | undefined =>
   [fault ? `${id}-fault` : "", help !== undefined ? `${id}-help` : ""].filter(Boolean).join(" ") || undefined;
 
@@ -59,7 +62,7 @@ export function TextField({
     <Frame id={id} label={label} help={help} fault={fault}>
       <input
         {...(rest as object)}
-        type={type}
+        {...typed(type)}
         id={id}
         value={value}
         aria-invalid={fault ? true : undefined}
