@@ -116,7 +116,7 @@ export function PasswordField({
       <div class="joined">
         <input
           id={id}
-          type={(shown ? "text" : "password")}
+          {...typed(shown ? "text" : "password")}
           autocomplete={autocomplete}
           autocapitalize="none"
           spellcheck={false}
