@@ -6,6 +6,7 @@ export default tseslint.config(
   ...tseslint.configs.strictTypeChecked,
   a11y.flatConfigs.strict,
   {
+    settings: { "jsx-a11y": { attributes: { for: ["for", "htmlFor"] } } },
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
     rules: {
       "no-restricted-syntax": [
@@ -17,6 +18,8 @@ export default tseslint.config(
         { selector: "JSXAttribute[name.name='style'] > Literal", message: "Styles belong into the style sheet." },
       ],
       eqeqeq: "error",
+      "@typescript-eslint/no-unused-vars": ["error", { ignoreRestSiblings: true }],
+      "jsx-a11y/label-has-associated-control": ["error", { assert: "either" }],
       "@typescript-eslint/no-confusing-void-expression": ["error", { ignoreArrowShorthand: true }],
       "@typescript-eslint/no-misused-promises": ["error", { checksVoidReturn: { attributes: false } }],
       "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],

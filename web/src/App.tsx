@@ -35,11 +35,30 @@ const SignIn = lazy(() => import("./pages/SignIn"));
 const FirstRun = lazy(() => import("./pages/FirstRun"));
 const Home = lazy(() => import("./pages/Home"));
 const Account = lazy(() => import("./pages/Account"));
+const Users = lazy(() => import("./pages/Users"));
+const UserPage = lazy(() => import("./pages/User"));
+const DevicePage = lazy(() => import("./pages/Device"));
+const EditUser = lazy(() => import("./pages/EditUser"));
+const EditDevice = lazy(() => import("./pages/EditDevice"));
+const EditStream = lazy(() => import("./pages/EditStream"));
 
 /** The pages, by address. What stands in `{}` comes as `names`. */
-const PAGES: readonly (readonly [pattern: string, show: (...names: string[]) => JSX.Element])[] = [
+const PAGES: readonly (readonly [pattern: string, show: (...names: readonly string[]) => JSX.Element])[] = [
   ["/", () => <Home />],
   ["/account", () => <Account />],
+  ["/users", () => <Users />],
+  ["/devices", () => <UserPage user={myName.value} />],
+  ["/u/{}", (user = "") => <UserPage user={user} />],
+  ["/u/{}/{}", (user = "", device = "") => <DevicePage user={user} device={device} />],
+  ["/new/user", () => <EditUser user={null} />],
+  ["/edit/user/{}", (user = "") => <EditUser user={user} />],
+  ["/new/device/{}", (user = "") => <EditDevice user={user} device={null} />],
+  ["/edit/device/{}/{}", (user = "", device = "") => <EditDevice user={user} device={device} />],
+  ["/new/stream/{}/{}", (user = "", device = "") => <EditStream user={user} device={device} stream={null} />],
+  [
+    "/edit/stream/{}/{}/{}",
+    (user = "", device = "", stream = "") => <EditStream user={user} device={device} stream={stream} />,
+  ],
 ];
 
 const LINKS: readonly { href: string; text: string; icon: IconName; admin?: true }[] = [

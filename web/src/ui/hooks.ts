@@ -7,8 +7,8 @@ export interface Loaded<T> {
   readonly data: T | undefined;
   readonly error: unknown;
   readonly loading: boolean;
-  reload(): void;
-  set(data: T): void;
+  readonly reload: () => void;
+  readonly set: (data: T) => void;
 }
 
 /** Load with `load` whenever one of `inputs` changes; what was begun before is given up. */
@@ -43,8 +43,8 @@ export function useLoad<T>(load: (signal: AbortSignal) => Promise<T>, inputs: re
 export interface Action<A extends readonly unknown[]> {
   readonly busy: boolean;
   readonly error: unknown;
-  run(...args: A): Promise<boolean>;
-  clear(): void;
+  readonly run: (...args: A) => Promise<boolean>;
+  readonly clear: () => void;
 }
 
 /** Something that a person starts, once at a time; tells whether it is under way, and what went wrong. */

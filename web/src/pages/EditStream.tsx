@@ -1,0 +1,280 @@
+import { useState } from "preact/hooks";
+
+import { createStream, deleteStream, listStreams, readStream, updateStream, type Json, type Stream } from "../api";
+import { nameFault, nameOf } from "../lib/names";
+import { DATATYPES, PRESETS } from "../lib/presets";
+import { navigate, to } from "../lib/router";
+import { parseSchema, schemaFault, schemaWords, valueFault } from "../lib/schema";
+import { Fault, Loading, Page } from "../ui/basics";
+import { DeleteDialog } from "../ui/Dialog";
+import { AreaField, CheckField, Form, SelectField, TextField } from "../ui/fields";
+import { useAction, useId, useLoad } from "../ui/hooks";
+import { IconField } from "../ui/IconField";
+import { notify } from "../ui/notices";
+import { useFields } from "../ui/useForm";
+import { Danger } from "./Danger";
+import { crumbsOf } from "./Device";
+
+export default function EditStream({ user, device, stream }: { user: string; device: string; stream: string | null }) {
+  const found = useLoad(
+    async (signal) => (stream === null ? {} : readStream([user, device, stream], signal)),
+    [user, device, stream],
+  );
+  const others = useLoad((signal) => listStreams(user, device, signal), [user, device]);
+  const crumbs = [...crumbsOf(user, device), ...(stream === null ? [] : [[stream, to("/u/{}/{}/{}", user, device, stream)] as const])];
+  return (
+    <Page
+      title={stream === null ? "New stream" : `Edit ${stream}`}
+      crumbs={crumbs}
+      lead={stream === null ? <p>A stream is a series of values with their times, all of the same kind. It will belong to {user}/{device}.</p> : undefined}
+    >
+      <Fault error={found.error} retry={found.reload} />
+      {found.loading && !found.data && <Loading />}
+      {found.data && (
+        <StreamForm
+          user={user}
+          device={device}
+          stream={stream}
+          given={found.data}
+          taken={(others.data ?? []).map(({ name }) => name ?? "")}
+        />
+      )}
+    </Page>
+  );
+}
+
+function StreamForm({
+  user,
+  device,
+  stream,
+  given,
+  taken,
+}: {
+  user: string;
+  device: string;
+  stream: string | null;
+  given: Stream;
+  taken: readonly string[];
+}) {
+  const fresh = stream === null;
+  const fields = useFields({
+    name: stream ?? "",
+    nickname: given.nickname ?? "",
+    description: given.description ?? "",
+    icon: given.icon ?? "",
+    schema: pretty(given.schema ?? (fresh ? '{"type":"number"}' : "{}")),
+    datatype: given.datatype ?? "",
+    ephemeral: given.ephemeral ?? false,
+    downlink: given.downlink ?? false,
+  });
+  const { values, set } = fields;
+  const [ownName, setOwnName] = useState(false);
+  const [tried, setTried] = useState(false);
+  const [deleting, setDeleting] = useState(false);
+  const datatypes = useId();
+  const faults = {
+    name: fresh ? nameFault(values.name, taken) : null,
+    schema: schemaFault(values.schema),
+  };
+  const action = useAction(async () => {
+    const { name: _, ...changes } = fields.changes;
+    if (fresh) {
+      await createStream([user, device, values.name], { ...changes, schema: values.schema });
+      notify(`The stream ${values.name} was created.`);
+    } else {
+      await updateStream([user, device, stream], changes);
+      notify("Saved.");
+    }
+    fields.saved();
+    navigate(to("/u/{}/{}/{}", user, device, values.name));
+  });
+  return (
+    <>
+      <div class="card wide-form">
+        <Fault error={action.error} />
+        <Form
+          submit={fresh ? "Create the stream" : "Save"}
+          busy={action.busy}
+          busyText="Saving"
+          onSubmit={() => {
+            setTried(true);
+            if (Object.values(faults).every((fault) => fault === null)) void action.run();
+          }}
+        >
+          <TextField
+            label="Shown name"
+            value={values.nickname}
+            onInput={(value) => {
+              set("nickname", value);
+              if (fresh && !ownName) set("name", nameOf(value));
+            }}
+            autocomplete="off"
+          />
+          {fresh && (
+            <TextField
+              label="Name"
+              value={values.name}
+              onInput={(value) => {
+                setOwnName(true);
+                set("name", value);
+              }}
+              autocomplete="off"
+              autocapitalize="none"
+              spellcheck={false}
+              required
+              help={`Programs call the stream ${user}/${device}/${values.name || "…"}. It cannot be changed later.`}
+              fault={tried || ownName ? faults.name : null}
+            />
+          )}
+          <AreaField label="Description" value={values.description} onInput={(value) => set("description", value)} />
+          <IconField value={values.icon} name={values.nickname || values.name} onChange={(value) => set("icon", value)} />
+          <SchemaFields
+            schema={values.schema}
+            fault={faults.schema}
+            onChange={(schema) => set("schema", schema)}
+            onPreset={(schema, datatype) => fields.patch({ schema, datatype })}
+            keepsOld={!fresh}
+          />
+          <TextField
+            label="Datatype"
+            value={values.datatype}
+            onInput={(value) => set("datatype", value)}
+            autocomplete="off"
+            autocapitalize="none"
+            spellcheck={false}
+            list={datatypes}
+            help="A hint how values are shown and entered, such as rating.stars. May be left empty."
+          />
+          <datalist id={datatypes}>
+            {DATATYPES.map((name) => (
+              <option key={name} value={name} />
+            ))}
+          </datalist>
+          <CheckField
+            label="Takes commands (downlink)"
+            help="You and others can ask the device for a value of this stream: a lamp, a thermostat."
+            checked={values.downlink}
+            onChange={(value) => set("downlink", value)}
+          />
+          <CheckField
+            label="Keeps nothing (ephemeral)"
+            help="Values only pass through to those who follow the stream."
+            checked={values.ephemeral}
+            onChange={(value) => set("ephemeral", value)}
+          />
+        </Form>
+      </div>
+      {!fresh && <Danger kind="stream" onDelete={() => setDeleting(true)} />}
+      {!fresh && deleting && (
+        <DeleteDialog
+          kind="stream"
+          name={stream}
+          consequences="All of its data are deleted as well."
+          onClose={() => setDeleting(false)}
+          onDelete={async () => {
+            await deleteStream([user, device, stream]);
+            notify(`The stream ${stream} was deleted.`);
+            navigate(to("/u/{}/{}", user, device));
+          }}
+        />
+      )}
+    </>
+  );
+}
+
+/** What values the stream takes: chosen from kinds in words, or written as JSON Schema, which is checked meanwhile. */
+function SchemaFields({
+  schema,
+  fault,
+  onChange,
+  onPreset,
+  keepsOld,
+}: {
+  schema: string;
+  fault: string | null;
+  onChange: (schema: string) => void;
+  onPreset: (schema: string, datatype: string) => void;
+  keepsOld: boolean;
+}) {
+  const [trial, setTrial] = useState("");
+  const current = fault === null ? JSON.stringify(parseSchema(schema)) : "";
+  const preset = PRESETS.find((kind) => kind.schema === current)?.key ?? "own";
+  return (
+    <fieldset class="schema-fields">
+      <legend>What values it takes</legend>
+      <SelectField
+        label="Kind of values"
+        value={preset}
+        options={[...PRESETS.map(({ key, text }) => [key, text] as const), ["own", "As written below"] as const]}
+        onChange={(key) => {
+          const chosen = PRESETS.find((kind) => kind.key === key);
+          if (chosen) onPreset(pretty(chosen.schema), chosen.datatype);
+        }}
+      />
+      <AreaField
+        label="JSON Schema"
+        value={schema}
+        onInput={onChange}
+        rows={Math.min(16, Math.max(4, schema.split("\n").length))}
+        code
+        fault={fault}
+        help={
+          <>
+            <p>
+              {fault === null && (
+                <>
+                  It takes <strong>{schemaWords(parseSchema(schema))}</strong>.{" "}
+                </>
+              )}
+              {keepsOld && "Values that are stored already stay, whatever the schema says. "}
+            </p>
+            <details>
+              <summary>How to write a schema</summary>
+              <dl class="schema-help">
+                <dt>{'{"type": "number"}'}</dt>
+                <dd>a number. Other types: integer, string, boolean, object, array, null</dd>
+                <dt>{'{"type": "integer", "minimum": 0, "maximum": 10}'}</dt>
+                <dd>with bounds: entered with a slider</dd>
+                <dt>{'{"type": "string", "enum": ["a", "b"]}'}</dt>
+                <dd>one of several</dd>
+                <dt>{'{"type": "object", "properties": {"weight": {"type": "number"}}, "required": ["weight"]}'}</dt>
+                <dd>several values at once; those that are required have to be there</dd>
+                <dt>{'{"type": "array", "items": {"type": "string"}}'}</dt>
+                <dd>a list</dd>
+              </dl>
+            </details>
+          </>
+        }
+      />
+      <TextField
+        label="Try a value"
+        value={trial}
+        onInput={setTrial}
+        autocomplete="off"
+        autocapitalize="none"
+        spellcheck={false}
+        fault={trial && fault === null ? trialFault(trial, schema) : null}
+        help={trial && fault === null && trialFault(trial, schema) === null ? "It fits." : 'As JSON: 21.5, true, "text", {"weight": 70}.'}
+      />
+    </fieldset>
+  );
+}
+
+function trialFault(text: string, schema: string): string | null {
+  let value: Json;
+  try {
+    value = JSON.parse(text) as Json;
+  } catch {
+    return "This is no JSON. A text stands in quotes: \"like this\".";
+  }
+  return valueFault(value, parseSchema(schema));
+}
+
+function pretty(schema: string): string {
+  try {
+    const text = JSON.stringify(JSON.parse(schema), null, 2);
+    return text.length > 60 ? text : JSON.stringify(JSON.parse(schema)).replace(/,"/g, ', "').replace(/":/g, '": ');
+  } catch {
+    return schema;
+  }
+}
