@@ -118,7 +118,8 @@ def make_page(chromium: Any, screen: tuple[int, int]) -> Iterator[Callable[..., 
 
 def _note(message: Any, faults: list[str]) -> None:
     # That an answer was an error is something that pages deal with; all else is a fault of theirs.
-    if message.type == "error" and "Failed to load resource" not in message.text:
+    told = ("Failed to load resource", "WebSocket connection to")
+    if message.type == "error" and not any(text in message.text for text in told):
         faults.append(message.text)
 
 

@@ -55,6 +55,7 @@ class Person:
 
     def go(self, name: str) -> None:
         """Go somewhere by the main navigation, which is behind a button on a narrow screen."""
+        expect(self.page.get_by_role("heading", level=1)).to_be_visible()
         menu = self.page.get_by_role("button", name="Menu")
         if menu.is_visible() and menu.get_attribute("aria-expanded") == "false":
             menu.click()

@@ -1,35 +1,12 @@
-import type { ComponentChildren, ComponentType, JSX } from "preact";
+import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 
 import { match, place } from "./lib/router";
 import { isAdmin, loadSession, myName, session } from "./lib/session";
 import { Fault, Loading, Page } from "./ui/basics";
 import { Icon, type IconName } from "./ui/Icon";
+import { lazy } from "./ui/lazy";
 import { Notices } from "./ui/notices";
-
-type Load<P> = () => Promise<{ default: ComponentType<P> }>;
-
-/** A page that is fetched when it is first gone to. */
-function lazy<P extends object = object>(load: Load<P>): ComponentType<P> {
-  let found: ComponentType<P> | null = null;
-  return function Lazy(props: P) {
-    const [, setReady] = useState(found !== null);
-    const [error, setError] = useState<unknown>(undefined);
-    useEffect(() => {
-      if (found !== null) return;
-      load().then(
-        (module) => {
-          found = module.default;
-          setReady(true);
-        },
-        () => setError(new Error("This page could not be loaded. Are you connected to the server?")),
-      );
-    }, []);
-    if (error !== undefined) return <Fault error={error} retry={() => window.location.reload()} />;
-    const Found = found;
-    return Found === null ? <Loading /> : <Found {...props} />;
-  };
-}
 
 const SignIn = lazy(() => import("./pages/SignIn"));
 const FirstRun = lazy(() => import("./pages/FirstRun"));
@@ -38,6 +15,7 @@ const Account = lazy(() => import("./pages/Account"));
 const Users = lazy(() => import("./pages/Users"));
 const UserPage = lazy(() => import("./pages/User"));
 const DevicePage = lazy(() => import("./pages/Device"));
+const StreamPage = lazy(() => import("./pages/Stream"));
 const EditUser = lazy(() => import("./pages/EditUser"));
 const EditDevice = lazy(() => import("./pages/EditDevice"));
 const EditStream = lazy(() => import("./pages/EditStream"));
@@ -50,6 +28,10 @@ const PAGES: readonly (readonly [pattern: string, show: (...names: readonly stri
   ["/devices", () => <UserPage user={myName.value} />],
   ["/u/{}", (user = "") => <UserPage user={user} />],
   ["/u/{}/{}", (user = "", device = "") => <DevicePage user={user} device={device} />],
+  [
+    "/u/{}/{}/{}",
+    (user = "", device = "", stream = "") => <StreamPage user={user} device={device} stream={stream} />,
+  ],
   ["/new/user", () => <EditUser user={null} />],
   ["/edit/user/{}", (user = "") => <EditUser user={user} />],
   ["/new/device/{}", (user = "") => <EditDevice user={user} device={null} />],

@@ -1,6 +1,6 @@
 /** The calls that the pages make. */
-import { json, request, text, url, type Device, type Downlink, type Json, type Point, type Stream, type User } from "./client";
-import type { components } from "./schema";
+import { json, request, text, url, type Device, type Downlink, type Json, type Point, type Report, type Stream, type User } from "./client";
+import type { components, paths } from "./schema";
 
 export * from "./client";
 
@@ -129,13 +129,44 @@ export async function indexAt(path: StreamPath, t: number, signal?: AbortSignal)
 export const downloadUrl = (path: StreamPath, range: Range, format: Format): string =>
   url(DATA, of(path), { ...range, format });
 
-/** Insert where the time says that it belongs. With a `key`, repeating it does nothing. */
+/** Who numbers an upload, so that repeating it does nothing, however much later. */
+export interface Upload {
+  readonly source: string;
+  readonly first: number;
+  readonly last: number;
+}
+
+/**
+ * Insert where the time says that it belongs. A user may not write to the streams of other devices than `user`, but
+ * knows their keys: with `apikey` it is the device itself that writes.
+ */
 export async function insertPoints(
   path: StreamPath,
   points: readonly { readonly t?: number; readonly d: Json }[],
-  key: string,
-): Promise<void> {
-  await request("patch", DATA, { path: of(path), body: points, headers: { "Idempotency-Key": key } });
+  upload: Upload,
+  apikey = "",
+  signal?: AbortSignal,
+): Promise<Report> {
+  return (await json("patch", DATA, {
+    path: of(path),
+    query: { ...upload, verdicts: true },
+    body: points as never,
+    headers: apikey ? { Authorization: `Basic ${btoa(`:${apikey}`)}` } : {},
+    signal,
+  })) as Report;
+}
+
+export type DatasetQuery = paths["/api/v1/query/dataset"]["post"]["requestBody"]["content"]["application/json"];
+export type MergeQuery = paths["/api/v1/query/merge"]["post"]["requestBody"]["content"]["application/json"];
+
+export async function queryDataset(body: DatasetQuery, signal?: AbortSignal): Promise<Point[]> {
+  const points = (await json("post", "/api/v1/query/dataset", { body, signal })) as unknown as readonly Sent[];
+  return points.map(pointOf);
+}
+
+export async function queryMerge(body: MergeQuery, signal?: AbortSignal): Promise<Point[]> {
+  const points = (await json("post", "/api/v1/query/merge", { body, signal })) as unknown as readonly Sent[];
+  return points.map(pointOf);
 }
 
 // ---- downlinks

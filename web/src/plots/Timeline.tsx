@@ -1,0 +1,190 @@
+import { useEffect, useMemo, useRef } from "preact/hooks";
+
+import { indexAt, readPoints, type Json, type Point, type StreamPath } from "../api";
+import { durationText, offsetAt, timeText, zone } from "../lib/time";
+import { Fault, Loading } from "../ui/basics";
+import { useId, useLoad } from "../ui/hooks";
+import { useGestures } from "./gestures";
+import { valueText } from "./kinds";
+import { axisTexts, axisTimes, saveSvg, usePalette, useWidth } from "./looks";
+import type { Span } from "./range";
+
+const POINTS = 2000;
+const LANES_MAX = 12;
+const LANE = 34;
+const LEFT = 104;
+const AXIS = 44;
+
+/** Something that holds from a time until the next value. */
+interface Stretch {
+  readonly from: number;
+  readonly to: number;
+  readonly value: Json;
+}
+
+/** Which value held when: a lane for each. */
+export default function Timeline({
+  path,
+  transform,
+  span,
+  onSpan,
+  revision,
+  label,
+  saveAs,
+}: {
+  path: StreamPath;
+  transform: string;
+  span: Span;
+  onSpan: (span: Span) => void;
+  revision: number;
+  label: string;
+  saveAs?: (save: ((name: string) => void) | null) => void;
+}) {
+  const frame = useRef<HTMLDivElement>(null);
+  const svg = useRef<SVGSVGElement>(null);
+  const width = useWidth(frame);
+  const colors = usePalette();
+  const keys = useId("keys");
+  // A little more than is in view, so that moving needs not wait.
+  const cell = Math.max(span.t2 - span.t1, 1e-3);
+  const t1 = Math.floor(span.t1 / cell - 0.5) * cell;
+  const t2 = Math.ceil(span.t2 / cell + 0.5) * cell;
+  const script = transform ? { transform } : {};
+  const found = useLoad(
+    async (signal) => {
+      const i = await indexAt(path, Math.max(0, t1), signal);
+      const [before, points] = await Promise.all([
+        i > 0 ? readPoints(path, { i1: i - 1, i2: i, ...script }, signal) : [],
+        readPoints(path, { t1: Math.max(0, t1), t2: Math.max(t2, 1e-3), points: POINTS, ...script }, signal),
+      ]);
+      return [...before, ...points];
+    },
+    [path, transform, t1, t2, revision],
+  );
+  const kept = useRef<readonly Point[]>([]);
+  if (found.data) kept.current = found.data;
+  const points = kept.current;
+  const now = Date.now() / 1000;
+  const stretches = useMemo(() => stretchesOf(points, Math.max(now, points.at(-1)?.t ?? 0)), [points]);
+  const lanes = useMemo(() => lanesOf(stretches), [stretches]);
+  useGestures(
+    frame,
+    () => {
+      const box = frame.current?.getBoundingClientRect();
+      return box ? { left: box.left + LEFT, width: box.width - LEFT } : null;
+    },
+    span,
+    onSpan,
+  );
+  useEffect(() => {
+    saveAs?.((name) => {
+      if (svg.current) void saveSvg(svg.current, name, colors.card);
+    });
+    return () => saveAs?.(null);
+  }, [colors]);
+
+  const inner = Math.max(1, width - LEFT);
+  const x = (t: number): number => LEFT + ((t - span.t1) / (span.t2 - span.t1)) * inner;
+  const height = Math.max(1, lanes.length) * LANE + AXIS;
+  const { times, step } = axisTimes(span.t1, span.t2, inner / 90, offsetAt(span.t1, zone.value));
+  const texts = axisTexts(times, step, zone.value);
+  const inView = stretches.filter((stretch) => stretch.to > span.t1 && stretch.from < span.t2);
+  const sums = lanes.map((lane) => {
+    let s = 0;
+    for (const stretch of inView)
+      if (laneOf(stretch.value, lanes) === lane) s += Math.min(stretch.to, span.t2) - Math.max(stretch.from, span.t1);
+    return s;
+  });
+  return (
+    <figure class="plot">
+      <Fault error={found.error} retry={found.reload} />
+      {/* eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- it is moved and zoomed by keys */}
+      <div ref={frame} class="plot-frame" role="group" tabIndex={0} aria-label={`Timeline of ${label}`} aria-describedby={keys}>
+        {width > 0 && (
+          <svg ref={svg} width={width} height={height} aria-hidden="true" fontFamily="system-ui, sans-serif" fontSize={13}>
+            {times.map((t, i) => {
+              const [text = "", below = ""] = (texts[i] ?? "").split("\n");
+              return (
+                <g key={t}>
+                  <line x1={x(t)} x2={x(t)} y1={0} y2={height - AXIS + 4} stroke={colors.line} />
+                  <text x={x(t)} y={height - AXIS + 19} fill={colors.faint} textAnchor="middle">
+                    {text}
+                  </text>
+                  <text x={x(t)} y={height - AXIS + 36} fill={colors.faint} textAnchor="middle">
+                    {below}
+                  </text>
+                </g>
+              );
+            })}
+            {inView.map((stretch) => {
+              const lane = lanes.indexOf(laneOf(stretch.value, lanes));
+              const from = Math.max(LEFT, x(stretch.from));
+              const to = Math.min(width, x(stretch.to));
+              return (
+                <rect
+                  key={`${stretch.from} ${lane}`}
+                  x={from}
+                  y={lane * LANE + 4}
+                  width={Math.max(1.5, to - from)}
+                  height={LANE - 8}
+                  rx={3}
+                  fill={colors.series[lane % colors.series.length]}
+                >
+                  <title>{`${valueText(stretch.value, 60)}: ${timeText(stretch.from)}, for ${durationText(stretch.to - stretch.from)}`}</title>
+                </rect>
+              );
+            })}
+            <rect x={0} y={0} width={LEFT - 4} height={height} fill={colors.card} />
+            {lanes.map((lane, i) => (
+              <text key={lane} x={0} y={i * LANE + LANE / 2 + 5} fill={colors.ink}>
+                {lane.length > 14 ? `${lane.slice(0, 13)}…` : lane}
+              </text>
+            ))}
+          </svg>
+        )}
+      </div>
+      <figcaption id={keys}>
+        {found.loading && !points.length ? (
+          <Loading what="Reading" />
+        ) : (
+          <p class="small muted">
+            {inView.length
+              ? lanes.map((lane, i) => `${lane}: ${durationText(sums[i] ?? 0)}`).join("; ") + "."
+              : "There is nothing from this time."}
+            {points.length >= POINTS && " There are more changes than can be drawn: come closer to see all."}
+          </p>
+        )}
+        <p class="sr">Arrow keys move in time, plus and minus zoom. All values are in the table.</p>
+      </figcaption>
+    </figure>
+  );
+}
+
+/** Each value until the next one that differs; the last one until `end`. */
+export function stretchesOf(points: readonly Point[], end: number): Stretch[] {
+  const out: { from: number; to: number; value: Json }[] = [];
+  for (const { t, d } of points) {
+    const last = out.at(-1);
+    if (last) last.to = t;
+    if (!last || JSON.stringify(last.value) !== JSON.stringify(d)) out.push({ from: t, to: t, value: d });
+  }
+  const last = out.at(-1);
+  if (last) last.to = Math.max(last.to, end);
+  return out;
+}
+
+const nameOf = (value: Json): string =>
+  typeof value === "boolean" ? (value ? "yes" : "no") : value === null ? "(nothing)" : valueText(value, 60);
+
+const OTHERS = "(others)";
+
+function lanesOf(stretches: readonly Stretch[]): string[] {
+  const names = [...new Set(stretches.map((stretch) => nameOf(stretch.value)))];
+  if (names.every((name) => name === "yes" || name === "no")) return names.length ? ["yes", "no"] : [];
+  return names.length > LANES_MAX ? [...names.slice(0, LANES_MAX - 1), OTHERS] : names.sort();
+}
+
+function laneOf(value: Json, lanes: readonly string[]): string {
+  const name = nameOf(value);
+  return lanes.includes(name) ? name : OTHERS;
+}
