@@ -12,6 +12,7 @@ const SignIn = lazy(() => import("./pages/SignIn"));
 const FirstRun = lazy(() => import("./pages/FirstRun"));
 const Home = lazy(() => import("./pages/Home"));
 const Account = lazy(() => import("./pages/Account"));
+const Downlinks = lazy(() => import("./pages/Downlinks"));
 const Users = lazy(() => import("./pages/Users"));
 const UserPage = lazy(() => import("./pages/User"));
 const DevicePage = lazy(() => import("./pages/Device"));
@@ -25,6 +26,7 @@ const PAGES: readonly (readonly [pattern: string, show: (...names: readonly stri
   ["/", () => <Home />],
   ["/account", () => <Account />],
   ["/users", () => <Users />],
+  ["/downlinks", () => <Downlinks />],
   ["/devices", () => <UserPage user={myName.value} />],
   ["/u/{}", (user = "") => <UserPage user={user} />],
   ["/u/{}/{}", (user = "", device = "") => <DevicePage user={user} device={device} />],

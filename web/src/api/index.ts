@@ -147,13 +147,14 @@ export async function insertPoints(
   apikey = "",
   signal?: AbortSignal,
 ): Promise<Report> {
-  return (await json("patch", DATA, {
+  const report: unknown = await json("patch", DATA, {
     path: of(path),
     query: { ...upload, verdicts: true },
-    body: points as never,
+    body: points,
     headers: apikey ? { Authorization: `Basic ${btoa(`:${apikey}`)}` } : {},
     signal,
-  })) as Report;
+  });
+  return report as Report;
 }
 
 export type DatasetQuery = paths["/api/v1/query/dataset"]["post"]["requestBody"]["content"]["application/json"];

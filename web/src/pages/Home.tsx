@@ -1,5 +1,289 @@
-import { Page } from "../ui/basics";
+import { useEffect, useMemo, useState } from "preact/hooks";
 
+import { listDevices, listUserStreams, Problem, readPoints, readStream, type Device, type Point, type Stream } from "../api";
+import { EntryForm } from "../forms/EntryForm";
+import { follow } from "../lib/live";
+import { discard, flush, lastSeen, outbox } from "../lib/outbox";
+import { pins, togglePin, type Pin } from "../lib/pins";
+import { to } from "../lib/router";
+import { isSilent, usualInterval } from "../lib/silence";
+import { myName, session } from "../lib/session";
+import { agoText, durationText, timeText } from "../lib/time";
+import { numberText, valueText } from "../plots/kinds";
+import { Spark } from "../plots/Single";
+import { lookOf, StreamView } from "../plots/StreamView";
+import { Empty, Fault, LinkButton, Loading, Page } from "../ui/basics";
+import { useLoad, useNow } from "../ui/hooks";
+import { Icon } from "../ui/Icon";
+import { notify } from "../ui/notices";
+import { ObjectIcon } from "../ui/ObjectIcon";
+
+const RECENT = 40;
+const AT_ONCE = 4;
+const SHOWN = 24;
+const INPUTS = 9;
+
+/** What to enter, what is new, what is wrong, and what one has pinned. */
 export default function Home() {
-  return <Page title="Home" />;
+  const user = myName.value;
+  const found = useLoad(
+    async (signal) => {
+      try {
+        const [streams, devices] = await Promise.all([listUserStreams(user, signal), listDevices(user, signal)]);
+        const inputs = streams.filter(isInput).slice(0, 50);
+        lastSeen.value = { ...lastSeen.value, user, inputs };
+        return { streams, devices, offline: false };
+      } catch (error) {
+        if (!(error instanceof Problem && error.offline) || lastSeen.value.user !== user) throw error;
+        const inputs = lastSeen.value.inputs ?? [];
+        return { streams: inputs, devices: [], offline: true };
+      }
+    },
+    [user],
+  );
+  useEffect(() => {
+    void flush().then((sent) => {
+      if (sent) notify(`${sent === 1 ? "An entry was" : `${sent} entries were`} sent that had been kept on this device.`);
+    });
+  }, []);
+  const { data } = found;
+  const inputs = (data?.streams ?? []).filter(isInput);
+  const [all, setAll] = useState(false);
+  const nickname = session.value.state === "user" ? session.value.user.nickname : "";
+  return (
+    <Page title="Home" lead={nickname ? <p class="sr">{nickname}</p> : undefined}>
+      <Fault error={found.error} retry={found.reload} />
+      {data?.offline && (
+        <p class="notice-line" role="status">
+          <Icon name="off" /> The server cannot be reached. What you enter is kept on this device, and sent later.{" "}
+          <button type="button" onClick={found.reload}>
+            Try again
+          </button>
+        </p>
+      )}
+      <Waiting />
+      {found.loading && !data && <Loading />}
+      {data && data.streams.every(({ device }) => device === "meta") && !data.offline && <Beginning user={user} />}
+      {inputs.length > 0 && (
+        <section aria-labelledby="enter">
+          <h2 id="enter">Enter</h2>
+          <div class="columns">
+            {(all ? inputs : inputs.slice(0, INPUTS)).map((stream) => (
+              <div class="card" key={stream.name}>
+                <h3 class="with-icon">
+                  <ObjectIcon icon={stream.icon} name={stream.nickname || stream.name || "?"} size={32} />
+                  <a href={to("/u/{}/{}/{}", user, stream.device ?? "", stream.name ?? "")}>{stream.nickname || stream.name}</a>
+                </h3>
+                <EntryForm path={[user, stream.device ?? "", stream.name ?? ""]} stream={stream} quiet />
+              </div>
+            ))}
+          </div>
+          {inputs.length > INPUTS && !all && (
+            <p>
+              <button type="button" onClick={() => setAll(true)}>
+                Show all {inputs.length}
+              </button>
+            </p>
+          )}
+        </section>
+      )}
+      {data && !data.offline && <Values user={user} streams={data.streams} devices={data.devices} />}
+      {pins.value.length > 0 && (
+        <section aria-labelledby="pinned">
+          <h2 id="pinned">Pinned</h2>
+          <div class="columns pins">
+            {pins.value.map((pin) => (
+              <Pinned key={`${pin.path.join("/")}?${pin.query}`} pin={pin} />
+            ))}
+          </div>
+        </section>
+      )}
+    </Page>
+  );
+}
+
+/** A stream that a person is to fill: those of the person's own device. */
+const isInput = (stream: Stream): boolean => stream.device === "user" && !stream.ephemeral;
+
+function Beginning({ user }: { user: string }) {
+  return (
+    <Empty>
+      <h2>Where to begin</h2>
+      <p>Make a stream to fill by hand, such as your mood or your weight; or a device that measures by itself.</p>
+      <div class="actions">
+        <LinkButton href={to("/new/stream/{}/{}", user, "user")} icon="plus" primary>
+          Something to enter by hand
+        </LinkButton>
+        <LinkButton href={to("/new/device/{}", user)} icon="plus">
+          A device
+        </LinkButton>
+      </div>
+    </Empty>
+  );
+}
+
+/** What has been entered, and is not on the server yet. */
+function Waiting() {
+  const waiting = outbox.value.filter((entry) => entry.user === myName.value);
+  if (!waiting.length) return null;
+  return (
+    <section class="card" aria-labelledby="waiting">
+      <h2 id="waiting">Not sent yet</h2>
+      <ul>
+        {waiting.map((entry) => (
+          <li key={entry.id}>
+            {entry.title}: {valueText(entry.d, 60)} ({timeText(entry.t, { seconds: false })})
+            {entry.refused !== undefined && (
+              <>
+                <span class="field-fault"> The server refused it: {entry.refused}</span>{" "}
+                <button type="button" onClick={() => discard(entry.id)}>
+                  Discard<span class="sr"> {entry.title}</span>
+                </button>
+              </>
+            )}
+          </li>
+        ))}
+      </ul>
+      <button type="button" onClick={() => void flush()}>
+        Send now
+      </button>
+    </section>
+  );
+}
+
+interface Newest {
+  readonly stream: Stream;
+  readonly points: readonly Point[];
+}
+
+function Values({ user, streams, devices }: { user: string; streams: readonly Stream[]; devices: readonly Device[] }) {
+  const shown = useMemo(() => {
+    const hidden = new Set(devices.filter((device) => device.visible === false).map((device) => device.name));
+    return streams.filter((stream) => !isInput(stream) && !hidden.has(stream.device) && !stream.ephemeral).slice(0, SHOWN);
+  }, [streams, devices]);
+  const found = useLoad(
+    async (signal) => {
+      const out: Newest[] = [];
+      const left = [...shown];
+      const work = async (): Promise<void> => {
+        for (let stream = left.shift(); stream; stream = left.shift()) {
+          const points = await readPoints([user, stream.device ?? "", stream.name ?? ""], { i1: -RECENT }, signal);
+          out.push({ stream, points });
+        }
+      };
+      await Promise.all(Array.from({ length: AT_ONCE }, work));
+      return out;
+    },
+    [user, shown.map((stream) => `${stream.device}/${stream.name}`)],
+  );
+  const [fresh, setFresh] = useState<Readonly<Record<string, readonly Point[]>>>({});
+  useEffect(
+    () =>
+      follow(`${user}/*/*`, ({ stream, points }) => {
+        setFresh((was) => ({ ...was, [stream]: [...(was[stream] ?? []), ...points].slice(-RECENT) }));
+      }),
+    [user],
+  );
+  const at = useNow(10_000);
+  if (!shown.length) return null;
+  const values = (found.data ?? [])
+    .map(({ stream, points }) => {
+      const key = `${user}/${stream.device}/${stream.name}`;
+      return { stream, points: [...points, ...(fresh[key] ?? [])].sort((a, b) => a.t - b.t).slice(-RECENT) };
+    })
+    .filter(({ points }) => points.length)
+    .sort((a, b) => (b.points.at(-1)?.t ?? 0) - (a.points.at(-1)?.t ?? 0));
+  const silent = silentDevices(devices, values, at);
+  return (
+    <>
+      <Fault error={found.error} retry={found.reload} />
+      {silent.length > 0 && (
+        <section aria-labelledby="silent">
+          <h2 id="silent">Gone silent</h2>
+          <ul class="tiles">
+            {silent.map(({ device, last, usual }) => (
+              <li class="tile silent" key={device.name}>
+                <a class="tile-link" href={to("/u/{}/{}", user, device.name ?? "")}>
+                  <ObjectIcon icon={device.icon} name={device.nickname || device.name || "?"} />
+                  <span class="tile-words">
+                    <span class="tile-name">{device.nickname || device.name}</span>
+                    <span class="tile-note">
+                      Nothing for {durationText(at - last)}; usually something comes every {durationText(usual)}.
+                    </span>
+                  </span>
+                </a>
+              </li>
+            ))}
+          </ul>
+        </section>
+      )}
+      <section aria-labelledby="newest">
+        <h2 id="newest">Newest values</h2>
+        {found.loading && !found.data && <Loading what="Reading" />}
+        {found.data && values.length === 0 && <p class="muted">Your devices have not written anything yet.</p>}
+        <ul class="tiles">
+          {values.map(({ stream, points }) => {
+            const last = points.at(-1);
+            const name = stream.nickname || stream.name || "";
+            return (
+              <li class="tile" key={`${stream.device}/${stream.name}`}>
+                <a class="tile-link" href={to("/u/{}/{}/{}", user, stream.device ?? "", stream.name ?? "")}>
+                  <ObjectIcon icon={stream.icon} name={name} />
+                  <span class="tile-words">
+                    <span class="tile-note">{name}</span>
+                    <span class="tile-name">{last && shortText(last)}</span>
+                    <span class="tile-note">{last && agoText(last.t, at)}</span>
+                  </span>
+                </a>
+                <Spark points={points} />
+              </li>
+            );
+          })}
+        </ul>
+      </section>
+    </>
+  );
+}
+
+function shortText({ d }: Point): string {
+  if (typeof d === "number") return numberText(d);
+  if (typeof d === "boolean") return d ? "yes" : "no";
+  return valueText(d, 60);
+}
+
+function silentDevices(devices: readonly Device[], values: readonly Newest[], at: number) {
+  const out: { device: Device; last: number; usual: number }[] = [];
+  for (const device of devices) {
+    const own = values.filter(({ stream }) => stream.device === device.name);
+    if (!own.length || device.enabled === false) continue;
+    // It speaks as long as one of its streams does.
+    const judged = own.map(({ points }) => ({ last: points.at(-1)?.t ?? 0, usual: usualInterval(points) }));
+    if (!judged.every(({ last, usual }) => isSilent(last, usual, at))) continue;
+    const last = Math.max(...judged.map((one) => one.last));
+    out.push({ device, last, usual: Math.min(...judged.map(({ usual }) => usual)) });
+  }
+  return out;
+}
+
+function Pinned({ pin }: { pin: Pin }) {
+  const stream = useLoad((signal) => readStream(pin.path, signal), [pin.path]);
+  const look = useMemo(() => lookOf(new URLSearchParams(pin.query)), [pin.query]);
+  const [moved, setMoved] = useState<{ readonly t1: number; readonly t2: number } | null>(null);
+  const query = pin.query ? `?${pin.query}` : "";
+  return (
+    <div class="card">
+      <div class="pin-title">
+        <h3>
+          <a href={to("/u/{}/{}/{}", ...pin.path) + query}>{pin.title}</a>
+        </h3>
+        <button type="button" class="plain" aria-label={`Unpin ${pin.title}`} title="Unpin" onClick={() => togglePin(pin)}>
+          <Icon name="close" size={16} />
+        </button>
+      </div>
+      <Fault error={stream.error} retry={stream.reload} />
+      {stream.data && (
+        <StreamView path={pin.path} stream={stream.data} look={moved ? { ...look, range: "exact", ...moved } : look} onSpan={setMoved} height={220} />
+      )}
+    </div>
+  );
 }

@@ -1,9 +1,12 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 
 import { countPoints, downloadUrl, readStream, type Format, type StreamPath } from "../api";
+import { Control } from "../forms/Control";
+import { EntryForm } from "../forms/EntryForm";
 import { connection } from "../lib/live";
 import { isPinned, togglePin } from "../lib/pins";
 import { place, setQuery, to } from "../lib/router";
+import { myName } from "../lib/session";
 import { parseSchema, schemaWords } from "../lib/schema";
 import { agoText } from "../lib/time";
 import { RangeBar } from "../plots/RangeBar";
@@ -87,6 +90,12 @@ export default function StreamPage({ user, device, stream }: { user: string; dev
         </LinkButton>
       }
     >
+      {data.downlink && (
+        <section class="card" aria-labelledby="control">
+          <h2 id="control">Control</h2>
+          <Control path={path} stream={data} />
+        </section>
+      )}
       <section class="card" aria-label="Data">
         {seen?.empty === true && (
           <Empty>
@@ -150,6 +159,10 @@ export default function StreamPage({ user, device, stream }: { user: string; dev
           </div>
         )}
       </section>
+      <details class="card" open={device === "user" && user === myName.value}>
+        <summary>Add a value by hand</summary>
+        <EntryForm path={path} stream={data} />
+      </details>
     </Page>
   );
 }

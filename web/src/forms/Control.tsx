@@ -1,0 +1,181 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+
+import { listDownlinks, newKey, readDownlink, readPoints, sendDownlink, type Downlink, type Json, type Stream, type StreamPath } from "../api";
+import { follow } from "../lib/live";
+import { parseSchema } from "../lib/schema";
+import { agoText, timeText } from "../lib/time";
+import { valueText } from "../plots/kinds";
+import { Fault } from "../ui/basics";
+import { useAction, useId, useLoad, useNow } from "../ui/hooks";
+import { draftFault, ValueField, widgetOf, type Draft } from "./ValueField";
+
+const SHOWN = 5;
+const WAIT_S = 50;
+const PAUSE_MS = 3000;
+
+const STATE_WORDS: Readonly<Record<Downlink["state"], string>> = {
+  queued: "waits for the device",
+  delivered: "the device has it",
+  acknowledged: "done",
+  refused: "the device refused it",
+  expired: "too late: the device did not take it in time",
+  superseded: "replaced by a later one",
+};
+
+const isFinal = ({ state }: Downlink): boolean => state !== "queued" && state !== "delivered";
+
+const wordOf = (value: Json): string => (typeof value === "boolean" ? (value ? "on" : "off") : valueText(value, 60));
+
+/** Steers a stream that takes commands: what it is now, a control to change it, and what became of each command. */
+export function Control({ path, stream }: { path: StreamPath; stream: Stream }) {
+  const key = path.join("/");
+  const schema = parseSchema(stream.schema);
+  const name = stream.nickname || path[2];
+  const at = useNow(5000);
+  const current = useLoad(async (signal) => (await readPoints(path, { i1: -1 }, signal))[0] ?? null, [key]);
+  const listed = useLoad((signal) => listDownlinks(path, SHOWN, signal), [key]);
+  const [changed, setChanged] = useState<Readonly<Record<number, Downlink>>>({});
+  const [draft, setDraft] = useState<Draft>(undefined);
+  const [tried, setTried] = useState(false);
+  const [round, setRound] = useState(0);
+  const ended = useRef(new AbortController());
+  useEffect(() => {
+    ended.current = new AbortController();
+    const { current: controller } = ended;
+    const end = follow(key, ({ points }) => {
+      const last = points.at(-1);
+      if (last) current.set(last);
+    });
+    return () => {
+      controller.abort();
+      end();
+    };
+  }, [key]);
+
+  const note = (downlink: Downlink): void => setChanged((was) => ({ ...was, [downlink.id]: downlink }));
+  const watch = async (downlink: Downlink): Promise<void> => {
+    let known = downlink;
+    const { signal } = ended.current;
+    while (!isFinal(known) && !signal.aborted) {
+      try {
+        // A wait ends only with what is final; that the device has it is to be seen before that.
+        known = await readDownlink(path, known.id, known.state === "queued" ? 1 : WAIT_S, signal);
+        note(known);
+      } catch {
+        await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+      }
+    }
+  };
+  const watched = useRef(new Set<number>());
+  useEffect(() => {
+    for (const downlink of listed.data ?? []) {
+      if (isFinal(downlink) || watched.current.has(downlink.id)) continue;
+      watched.current.add(downlink.id);
+      void watch(downlink);
+    }
+  }, [listed.data]);
+
+  const send = useAction(async (value: Json) => {
+    const sent = await sendDownlink(path, value, { supersede: true, key: newKey() });
+    note(sent);
+    watched.current.add(sent.id);
+    void watch(sent);
+    // What it takes the place of has another state now.
+    listed.reload();
+    setDraft(undefined);
+    setTried(false);
+    setRound((n) => n + 1);
+  });
+
+  const known = new Map<number, Downlink>();
+  for (const downlink of listed.data ?? []) known.set(downlink.id, downlink);
+  for (const downlink of Object.values(changed)) {
+    const listedOne = known.get(downlink.id);
+    if (!listedOne || !isFinal(listedOne)) known.set(downlink.id, downlink);
+  }
+  const newest = [...known.values()].sort((a, b) => b.id - a.id).slice(0, SHOWN);
+  const pending = newest.find((downlink) => !isFinal(downlink));
+  const now = current.data?.d;
+  const toggle = widgetOf(schema) === "yesno";
+  return (
+    <div class="control">
+      <Fault error={send.error} />
+      <p class="muted">
+        {current.data ? (
+          <>
+            It is <strong>{wordOf(current.data.d)}</strong>, since {agoText(current.data.t, at)}.
+          </>
+        ) : current.data === null ? (
+          "The device has not said yet how it is."
+        ) : (
+          " "
+        )}
+      </p>
+      {toggle ? (
+        <Switch label={name} on={(pending ? pending.d : now) === true} pending={pending !== undefined} onChange={(on) => void send.run(on)} />
+      ) : (
+        <form
+          noValidate
+          aria-label={`Command to ${name}`}
+          onSubmit={(event) => {
+            event.preventDefault();
+            setTried(true);
+            if (draft !== undefined && draftFault(draft, schema) === null) void send.run(draft);
+          }}
+        >
+          <ValueField
+            key={round}
+            schema={schema}
+            label={name}
+            quiet
+            value={draft}
+            onChange={setDraft}
+            datatype={stream.datatype ?? ""}
+            fault={tried ? draftFault(draft, schema) : null}
+          />
+          <button type="submit" class="primary" disabled={send.busy}>
+            Send<span class="sr"> to {name}</span>
+          </button>
+        </form>
+      )}
+      <Fault error={listed.error} retry={listed.reload} />
+      {newest.length > 0 && (
+        <ul class="commands" aria-label={`Commands to ${name}`} aria-live="polite">
+          {newest.map((downlink) => (
+            <li key={downlink.id} class={`command ${downlink.state}`}>
+              <strong>{wordOf(downlink.d as Json)}</strong>: {STATE_WORDS[downlink.state]}
+              {downlink.msg && ` (${downlink.msg})`}
+              <span class="muted small">
+                {" "}
+                <time dateTime={new Date(downlink.t * 1000).toISOString()} title={timeText(downlink.t)}>
+                  {agoText(downlink.t, at)}
+                </time>
+                {downlink.state === "queued" && `, expires ${agoText(downlink.expires, at)}`}
+              </span>
+            </li>
+          ))}
+        </ul>
+      )}
+    </div>
+  );
+}
+
+function Switch({ label, on, pending, onChange }: { label: string; on: boolean; pending: boolean; onChange: (on: boolean) => void }) {
+  const id = useId("switch");
+  return (
+    <div class="switch-row">
+      <button
+        id={id}
+        type="button"
+        role="switch"
+        aria-checked={on}
+        aria-label={label}
+        class={pending ? "switch pending" : "switch"}
+        onClick={() => onChange(!on)}
+      >
+        <span class="knob" aria-hidden="true" />
+      </button>
+      <span aria-hidden="true">{on ? "On" : "Off"}</span>
+    </div>
+  );
+}

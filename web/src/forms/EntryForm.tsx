@@ -1,0 +1,81 @@
+import { useState } from "preact/hooks";
+
+import type { Stream, StreamPath } from "../api";
+import { enter } from "../lib/outbox";
+import { parseSchema } from "../lib/schema";
+import { localInput, now, parseLocal, zone } from "../lib/time";
+import { Fault } from "../ui/basics";
+import { TextField } from "../ui/fields";
+import { useAction } from "../ui/hooks";
+import { notify } from "../ui/notices";
+import { draftFault, ValueField, type Draft } from "./ValueField";
+
+/** Enters a value into a stream, for now or for another time. */
+export function EntryForm({ path, stream, quiet = false }: { path: StreamPath; stream: Stream; quiet?: boolean }) {
+  const [value, setValue] = useState<Draft>(undefined);
+  const [round, setRound] = useState(0);
+  const [tried, setTried] = useState(false);
+  const [when, setWhen] = useState<string | null>(null);
+  const schema = parseSchema(stream.schema);
+  const name = stream.nickname || path[2];
+  const t = when === null ? null : parseLocal(when);
+  const fault = draftFault(value, schema);
+  const action = useAction(async () => {
+    if (value === undefined) return;
+    const outcome = await enter(path, name, t ?? now(), value);
+    notify(
+      outcome === "sent"
+        ? `${name}: entered.`
+        : `${name}: kept on this device. It is sent when the server can be reached again.`,
+    );
+    setValue(undefined);
+    setTried(false);
+    setWhen(null);
+    setRound((n) => n + 1);
+  });
+  return (
+    <form
+      class="entry"
+      noValidate
+      aria-label={`Enter ${name}`}
+      onSubmit={(event) => {
+        event.preventDefault();
+        setTried(true);
+        if (fault === null && (when === null || t !== null)) void action.run();
+      }}
+    >
+      <Fault error={action.error} />
+      <ValueField
+        key={round}
+        schema={schema}
+        label={name}
+        quiet={quiet}
+        value={value}
+        onChange={setValue}
+        datatype={stream.datatype ?? ""}
+        fault={tried ? fault : null}
+      />
+      {when !== null && (
+        <TextField
+          type="datetime-local"
+          label="When"
+          step={1}
+          value={when}
+          onInput={setWhen}
+          help={`In ${zone.value}.`}
+          fault={tried && t === null ? "Please give date and time." : null}
+        />
+      )}
+      <div class="buttons">
+        <button type="submit" class="primary" disabled={action.busy} aria-busy={action.busy}>
+          {action.busy ? "Entering…" : "Enter"}
+          <span class="sr"> {name}</span>
+        </button>
+        <button type="button" class="plain" onClick={() => setWhen(when === null ? localInput(now()) : null)}>
+          {when === null ? "At another time" : "Now, after all"}
+          <span class="sr"> for {name}</span>
+        </button>
+      </div>
+    </form>
+  );
+}
