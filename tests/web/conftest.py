@@ -106,7 +106,7 @@ def make_page(chromium: Any, screen: tuple[int, int]) -> Iterator[Callable[..., 
         context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
         page = context.new_page()
-        page.on("pageerror", lambda error: faults.append(f"uncaught: {error}"))
+        page.on("pageerror", lambda error: faults.append(f"uncaught: {error.stack or error}"))
         page.on("console", lambda message: _note(message, faults))
         return page
 

@@ -13,6 +13,7 @@ const FirstRun = lazy(() => import("./pages/FirstRun"));
 const Home = lazy(() => import("./pages/Home"));
 const Account = lazy(() => import("./pages/Account"));
 const Downlinks = lazy(() => import("./pages/Downlinks"));
+const Analyse = lazy(() => import("./pages/Analyse"));
 const Users = lazy(() => import("./pages/Users"));
 const UserPage = lazy(() => import("./pages/User"));
 const DevicePage = lazy(() => import("./pages/Device"));
@@ -26,6 +27,7 @@ const PAGES: readonly (readonly [pattern: string, show: (...names: readonly stri
   ["/", () => <Home />],
   ["/account", () => <Account />],
   ["/users", () => <Users />],
+  ["/analyse", () => <Analyse />],
   ["/downlinks", () => <Downlinks />],
   ["/devices", () => <UserPage user={myName.value} />],
   ["/u/{}", (user = "") => <UserPage user={user} />],

@@ -248,6 +248,11 @@ function Values({ user, streams, devices }: { user: string; streams: readonly St
 function shortText({ d }: Point): string {
   if (typeof d === "number") return numberText(d);
   if (typeof d === "boolean") return d ? "yes" : "no";
+  if (typeof d === "object" && d !== null && !Array.isArray(d))
+    return Object.entries(d)
+      .map(([name, part]) => `${name} ${typeof part === "number" ? numberText(part) : valueText(part, 20)}`)
+      .slice(0, 3)
+      .join(", ");
   return valueText(d, 60);
 }
 

@@ -1,6 +1,6 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 
-import { countPoints, downloadUrl, readStream, type Format, type StreamPath } from "../api";
+import { countPoints, downloadUrl, readPoints, readStream, type Format, type StreamPath } from "../api";
 import { Control } from "../forms/Control";
 import { EntryForm } from "../forms/EntryForm";
 import { connection } from "../lib/live";
@@ -14,11 +14,12 @@ import { VIEW_NAMES } from "../plots/kinds";
 import type { Span } from "../plots/range";
 import { lookOf, queryOf, StreamView, type Look, type Seen } from "../plots/StreamView";
 import { copy, Empty, Fault, LinkButton, Loading, Page } from "../ui/basics";
-import { SelectField, TextField } from "../ui/fields";
+import { SelectField } from "../ui/fields";
 import { useLoad, useNow } from "../ui/hooks";
 import { Icon } from "../ui/Icon";
 import { notify } from "../ui/notices";
 import { ObjectIcon } from "../ui/ObjectIcon";
+import { ScriptField } from "../ui/ScriptField";
 import { crumbsOf } from "./Device";
 import { plural } from "./User";
 
@@ -106,7 +107,7 @@ export default function StreamPage({ user, device, stream }: { user: string; dev
         )}
         {seen?.empty === false && (
           <>
-            <Views seen={seen} look={look} onChange={change} />
+            <Views path={path} seen={seen} look={look} onChange={change} />
             <RangeBar
               span={seen.span}
               current={look.range}
@@ -167,7 +168,7 @@ export default function StreamPage({ user, device, stream }: { user: string; dev
   );
 }
 
-function Views({ seen, look, onChange }: { seen: Seen; look: Look; onChange: (changes: Partial<Look>) => void }) {
+function Views({ path, seen, look, onChange }: { path: StreamPath; seen: Seen; look: Look; onChange: (changes: Partial<Look>) => void }) {
   const [more, setMore] = useState(look.transform !== "" || look.gap !== "");
   const [script, setScript] = useState(look.transform);
   // What fields there are is not known any more once one of them has been taken.
@@ -202,14 +203,11 @@ function Views({ seen, look, onChange }: { seen: Seen; look: Look; onChange: (ch
               onChange({ transform: script.trim(), view: "" });
             }}
           >
-            <TextField
+            <ScriptField
               label="Transform (PipeScript)"
               value={script}
               onInput={setScript}
-              autocomplete="off"
-              autocapitalize="none"
-              spellcheck={false}
-              placeholder="if $ > 5"
+              check={(text, signal) => readPoints(path, { i1: 0, i2: 1, transform: text }, signal)}
             />
             <button type="submit">Apply</button>
           </form>

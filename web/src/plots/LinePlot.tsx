@@ -10,7 +10,7 @@ import { useGestures } from "./gestures";
 import { numberText } from "./kinds";
 import { axisTexts, savePicture, thin, usePalette, useWidth } from "./looks";
 import type { Span } from "./range";
-import type { Curve, LineSource, Progress } from "./source";
+import type { Curve, Progress, ViewSource } from "./source";
 
 const SETTLE_MS = 60;
 const NOTHING: Curve = { t: [], mid: [], lo: null, hi: null, every: 0 };
@@ -25,7 +25,7 @@ export default function LinePlot({
   height = 360,
   saveAs,
 }: {
-  source: LineSource;
+  source: ViewSource;
   span: Span;
   onSpan: (span: Span) => void;
   /** Changes when `source` has taken in something new. */

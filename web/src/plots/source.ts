@@ -154,8 +154,14 @@ export interface Progress {
   readonly n: number;
 }
 
+/** Gives what is to be drawn of a line. */
+export interface ViewSource {
+  /** Call `show` with what there is from `t1` to `t2`, at once and then each time that more is there. */
+  view(t1: number, t2: number, px: number, show: (progress: Progress) => void, signal: AbortSignal): Promise<void>;
+}
+
 /** Reads what a view of the line needs. */
-export class LineSource {
+export class LineSource implements ViewSource {
   private readonly tiles = new Map<string, Window[]>();
   private raw: Raw | null = null;
   private generation = 0;

@@ -1,0 +1,393 @@
+import { useMemo, useState } from "preact/hooks";
+
+import { listUserStreams, queryDataset, queryMerge, readPoints, type Point, type StreamPath } from "../api";
+import { analysisFault, EMPTY, namesOf, ROWS_MAX, toCurl, toDataset, toMerge, toPython, type Analysis, type Column } from "../lib/analysis";
+import { readInterpolators } from "../lib/meta";
+import { place, setQuery } from "../lib/router";
+import { isObject } from "../lib/schema";
+import { myName } from "../lib/session";
+import { correlation } from "../lib/stats";
+import { localInput, now, parseLocal, timeText, zone } from "../lib/time";
+import { numberText, valueText } from "../plots/kinds";
+import { roomy, type Span } from "../plots/range";
+import { numbersIn } from "../plots/source";
+import { StaticSource } from "../plots/StaticSource";
+import { CopyButton, Fault, Loading, Page } from "../ui/basics";
+import { Form, SelectField, TextField } from "../ui/fields";
+import { useAction, useLoad } from "../ui/hooks";
+import { Icon } from "../ui/Icon";
+import { lazy } from "../ui/lazy";
+import { ScriptField } from "../ui/ScriptField";
+
+const LinePlot = lazy(() => import("../plots/LinePlot"));
+const Cloud = lazy(async () => ({ default: (await import("../plots/Scatter")).Cloud }));
+
+const TIMES: readonly (readonly [string, string])[] = [
+  ["86400", "the last day"],
+  ["604800", "the last week"],
+  ["2592000", "the last 30 days"],
+  ["31536000", "the last year"],
+  ["0", "all"],
+  ["-1", "from … to …"],
+];
+const STEPS: readonly (readonly [string, string])[] = [
+  ["60", "each minute"],
+  ["600", "each ten minutes"],
+  ["3600", "each hour"],
+  ["86400", "each 24 hours"],
+  ["604800", "each 7 days"],
+];
+const PAGE = 50;
+
+interface Result {
+  readonly analysis: Analysis;
+  readonly at: number;
+  readonly rows: readonly Point[];
+}
+
+/** Several streams at once: as a table, or one after the other. */
+export default function Analyse() {
+  const user = myName.value;
+  const streams = useLoad((signal) => listUserStreams(user, signal), [user]);
+  const interpolators = useLoad(readInterpolators, []);
+  const [a, setA] = useState<Analysis>(() => read(place.value.query.get("q")));
+  const [tried, setTried] = useState(false);
+  const [result, setResult] = useState<Result | null>(null);
+  const set = (changes: Partial<Analysis>): void => setA((was) => ({ ...was, ...changes }));
+  const fault = analysisFault(a, now());
+  const action = useAction(async () => {
+    const at = now();
+    setQuery({ q: JSON.stringify(a) });
+    const rows =
+      a.kind === "merge" ? await queryMerge(toMerge(a, at)) : await queryDataset(toDataset(a, at));
+    setResult({ analysis: a, at, rows });
+  });
+  const choice = [
+    ["", "Choose a stream"] as const,
+    ...(streams.data ?? []).map((stream) => {
+      const path = `${user}/${stream.device}/${stream.name}`;
+      return [path, stream.nickname ? `${stream.nickname} (${stream.device})` : `${stream.device}/${stream.name}`] as const;
+    }),
+  ];
+  const column = (i: number, changes: Partial<Column>): void =>
+    set({ columns: a.columns.map((other, j) => (i === j ? { ...other, ...changes } : other)) });
+  return (
+    <Page
+      title="Analyse"
+      lead={<p>Put several streams together: side by side in a table, with what each of them was at the same time, or one after the other.</p>}
+    >
+      <Fault error={streams.error} retry={streams.reload} />
+      <div class="card">
+        <Form
+          label="What to put together"
+          submit="Show"
+          busy={action.busy}
+          busyText="Working"
+          onSubmit={() => {
+            setTried(true);
+            if (fault === null) void action.run();
+          }}
+        >
+          <div class="row">
+            <SelectField
+              label="Put together"
+              value={a.kind}
+              options={[
+                ["dataset", "side by side (dataset)"],
+                ["merge", "one after the other (merge)"],
+              ]}
+              onChange={(kind) => set({ kind })}
+            />
+            <SelectField
+              label="Time"
+              value={String(a.last)}
+              options={TIMES}
+              onChange={(last) => {
+                const to = Math.round(now());
+                set({ last: Number(last), ...(last === "-1" && a.t2 === 0 ? { t1: to - 7 * 86_400, t2: to } : {}) });
+              }}
+            />
+          </div>
+          {a.last < 0 && (
+            <div class="row">
+              <TextField type="datetime-local" step={1} label="From" value={localInput(a.t1)} onInput={(text) => set({ t1: parseLocal(text) ?? a.t1 })} />
+              <TextField type="datetime-local" step={1} label="To" value={localInput(a.t2)} onInput={(text) => set({ t2: parseLocal(text) ?? a.t2 })} />
+              <p class="help">In {zone.value}.</p>
+            </div>
+          )}
+          {a.kind === "dataset" && (
+            <fieldset>
+              <legend>A row for</legend>
+              <div class="row">
+                <SelectField
+                  label="Rows"
+                  value={a.x}
+                  options={[["", "equal steps of time"], ...choice.slice(1).map(([key, text]) => [key, `each value of ${text}`] as const)]}
+                  onChange={(x) => set({ x })}
+                />
+                {!a.x && (
+                  <SelectField
+                    label="Step"
+                    value={String(a.dt)}
+                    options={STEPS.some(([key]) => key === String(a.dt)) ? STEPS : [...STEPS, [String(a.dt), `each ${a.dt} s`] as const]}
+                    onChange={(dt) => set({ dt: Number(dt) })}
+                  />
+                )}
+              </div>
+              {a.x && (
+                <ScriptField
+                  label="Transform of the rows’ stream"
+                  value={a.xTransform}
+                  onInput={(xTransform) => set({ xTransform })}
+                  check={checkOn(a.x)}
+                />
+              )}
+            </fieldset>
+          )}
+          {a.columns.map((one, i) => (
+            <fieldset key={i} class="column">
+              <legend>{a.kind === "dataset" ? `Column ${i + 1}` : `Stream ${i + 1}`}</legend>
+              <div class="row">
+                <SelectField label="Stream" value={one.stream} options={choice} onChange={(stream) => column(i, { stream })} />
+                {a.kind === "dataset" && (
+                  <>
+                    <SelectField
+                      label="Value at a time"
+                      value={one.interpolator}
+                      options={(interpolators.data ?? [{ name: one.interpolator, description: "" }]).map(({ name }) => [name, name] as const)}
+                      onChange={(interpolator) => column(i, { interpolator })}
+                      help={interpolators.data?.find(({ name }) => name === one.interpolator)?.description}
+                    />
+                    <TextField label="Name of the column" value={one.name} onInput={(name) => column(i, { name })} autocomplete="off" placeholder={namesOf(a)[i] ?? ""} />
+                  </>
+                )}
+                {a.columns.length > 1 && (
+                  <button type="button" aria-label={`Remove ${a.kind === "dataset" ? "column" : "stream"} ${i + 1}`} onClick={() => set({ columns: a.columns.filter((_, j) => j !== i) })}>
+                    <Icon name="trash" />
+                  </button>
+                )}
+              </div>
+              <ScriptField
+                label={`Transform of ${a.kind === "dataset" ? "column" : "stream"} ${i + 1}`}
+                value={one.transform}
+                onInput={(transform) => column(i, { transform })}
+                check={checkOn(one.stream)}
+              />
+            </fieldset>
+          ))}
+          <p>
+            <button type="button" disabled={a.columns.length >= 10} onClick={() => set({ columns: [...a.columns, EMPTY.columns[0] as Column] })}>
+              <Icon name="plus" /> <span>{a.kind === "dataset" ? "Add a column" : "Add a stream"}</span>
+            </button>
+          </p>
+          {a.kind === "dataset" && (
+            <ScriptField label="Transform of the whole table" value={a.post} onInput={(post) => set({ post })} help="Each row is an object: $['steps'] is a column." />
+          )}
+          {tried && fault && (
+            <p class="field-fault" role="alert">
+              {fault}
+            </p>
+          )}
+        </Form>
+      </div>
+      <Fault error={action.error} />
+      {action.busy && <Loading what="Working" />}
+      {result && !action.busy && <Results result={result} />}
+    </Page>
+  );
+}
+
+function checkOn(stream: string): ((script: string, signal: AbortSignal) => Promise<unknown>) | undefined {
+  const parts = stream.split("/");
+  if (parts.length !== 3) return undefined;
+  const path = parts as unknown as StreamPath;
+  return (transform, signal) => readPoints(path, { i1: 0, i2: 1, transform }, signal);
+}
+
+function read(text: string | null): Analysis {
+  try {
+    const found = JSON.parse(text ?? "null") as Partial<Analysis> | null;
+    return found && Array.isArray(found.columns) ? { ...EMPTY, ...found } : EMPTY;
+  } catch {
+    return EMPTY;
+  }
+}
+
+function Results({ result }: { result: Result }) {
+  const { analysis, at, rows } = result;
+  const url = window.location.origin;
+  const python = toPython(analysis, at, url, myName.value);
+  const curl = toCurl(analysis, at, url, myName.value);
+  return (
+    <>
+      <section class="card" aria-labelledby="result">
+        <h2 id="result">Result</h2>
+        <p role="status">
+          {rows.length.toLocaleString("en")} {rows.length === 1 ? "row" : "rows"}
+          {rows.length >= ROWS_MAX && ", of which some plots show a part"}.
+        </p>
+        {rows.length > 0 && <Plots rows={rows} />}
+        {rows.length > 0 && <Rows rows={rows} />}
+      </section>
+      <section class="card" aria-labelledby="elsewhere">
+        <h2 id="elsewhere">The same elsewhere</h2>
+        {(
+          [
+            ["Python", python],
+            ["curl", curl],
+          ] as const
+        ).map(([name, code]) => (
+          <div key={name}>
+            <h3>{name}</h3>
+            {/* eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- what scrolls has to be reached by keyboard */}
+            <pre tabIndex={0} role="region" aria-label={`Code: ${name}`}>
+              <code>{code}</code>
+            </pre>
+            <CopyButton text={code} what={`code for ${name}`} />
+          </div>
+        ))}
+      </section>
+    </>
+  );
+}
+
+/** The columns of numbers, each with its times. */
+function columnsIn(rows: readonly Point[]): Map<string, { t: number; d: number }[]> {
+  const out = new Map<string, { t: number; d: number }[]>();
+  const put = (name: string, t: number, value: unknown): void => {
+    if (typeof value !== "number") return;
+    const column = out.get(name) ?? [];
+    column.push({ t, d: value });
+    out.set(name, column);
+  };
+  for (const { t, d } of rows) {
+    if (isObject(d)) for (const [name, value] of Object.entries(d)) put(name, t, value);
+  }
+  if (!out.size && numbersIn(rows).length) out.set("values", numbersIn(rows));
+  return out;
+}
+
+function Plots({ rows }: { rows: readonly Point[] }) {
+  const columns = useMemo(() => columnsIn(rows), [rows]);
+  const names = [...columns.keys()];
+  const [span, setSpan] = useState<Span>(() => roomy({ t1: rows[0]?.t ?? 0, t2: rows.at(-1)?.t ?? 1 }));
+  const sources = useMemo(() => new Map([...columns].map(([name, points]) => [name, new StaticSource(points)])), [columns]);
+  const pairs = names.flatMap((a, i) => names.slice(i + 1).map((b) => [a, b] as const));
+  const [chosen, setChosen] = useState("0");
+  const pair = pairs[Number(chosen)] ?? pairs[0];
+  const cloud = useMemo(() => (pair ? pairsOf(rows, pair) : []), [rows, pair?.[0], pair?.[1]]);
+  return (
+    <>
+      {names.slice(0, 6).map((name) => {
+        const source = sources.get(name);
+        return source ? (
+          <div key={name}>
+            <h3>{name}</h3>
+            <LinePlot source={source} span={span} onSpan={setSpan} revision={0} label={name} height={180} />
+          </div>
+        ) : null;
+      })}
+      {pairs.length > 0 && (
+        <>
+          <h3>How they go together</h3>
+          {/* eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- what scrolls has to be reached by keyboard */}
+          <div class="scroll" role="region" tabIndex={0} aria-label="Correlations">
+            <table class="values">
+              <caption class="sr">Correlations</caption>
+              <thead>
+                <tr>
+                  <th scope="col">Columns</th>
+                  <th scope="col">r</th>
+                  <th scope="col">n</th>
+                  <th scope="col">p</th>
+                </tr>
+              </thead>
+              <tbody>
+                {pairs.slice(0, 15).map(([x, y]) => {
+                  const { r, n, p } = correlation(pairsOf(rows, [x, y]).map((point) => [point.x, point.y] as const));
+                  return (
+                    <tr key={`${x} ${y}`}>
+                      <th scope="row">
+                        {x} and {y}
+                      </th>
+                      <td class="number">{Number.isNaN(r) ? "–" : r.toFixed(3)}</td>
+                      <td class="number">{n.toLocaleString("en")}</td>
+                      <td class="number">{Number.isNaN(p) ? "–" : p < 0.001 ? "< 0.001" : p.toFixed(3)}</td>
+                    </tr>
+                  );
+                })}
+              </tbody>
+            </table>
+          </div>
+          <p class="small muted">
+            r is Pearson’s coefficient, p how likely so much would be by chance, if all rows were independent; rows that
+            follow each other closely are not. With {pairs.length} {pairs.length === 1 ? "pair" : "pairs"}, look for p below{" "}
+            {numberText(Number((0.05 / pairs.length).toPrecision(2)))}.
+          </p>
+          {pairs.length > 1 && (
+            <SelectField label="Plot" value={chosen} options={pairs.map(([x, y], i) => [String(i), `${x} and ${y}`] as const)} onChange={setChosen} />
+          )}
+          {pair && cloud.length > 0 && <Cloud pairs={cloud} label={`Scatter plot of ${pair[0]} and ${pair[1]}`} xName={pair[0]} yName={pair[1]} />}
+        </>
+      )}
+    </>
+  );
+}
+
+function pairsOf(rows: readonly Point[], [a, b]: readonly [string, string]) {
+  const out: { t: number; x: number; y: number }[] = [];
+  for (const { t, d } of rows) {
+    if (!isObject(d)) continue;
+    const [x, y] = [d[a], d[b]];
+    if (typeof x === "number" && typeof y === "number") out.push({ t, x, y });
+  }
+  return out;
+}
+
+function Rows({ rows }: { rows: readonly Point[] }) {
+  const [page, setPage] = useState(0);
+  const names = useMemo(() => [...new Set(rows.slice(0, 500).flatMap(({ d }) => (isObject(d) ? Object.keys(d) : [])))].slice(0, 12), [rows]);
+  const pages = Math.max(1, Math.ceil(rows.length / PAGE));
+  return (
+    <>
+      <h3>Table</h3>
+      {/* eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- what scrolls has to be reached by keyboard */}
+      <div class="scroll" role="region" tabIndex={0} aria-label="Table of the result">
+        <table class="values">
+          <caption class="sr">Rows of the result</caption>
+          <thead>
+            <tr>
+              <th scope="col">Time</th>
+              {names.length ? names.map((name) => <th scope="col" key={name}>{name}</th>) : <th scope="col">Value</th>}
+            </tr>
+          </thead>
+          <tbody>
+            {rows.slice(page * PAGE, (page + 1) * PAGE).map((row, i) => (
+              <tr key={`${row.t} ${i}`}>
+                <th scope="row">{timeText(row.t)}</th>
+                {names.length ? (
+                  names.map((name) => <td key={name}>{isObject(row.d) ? valueText(row.d[name]) : ""}</td>)
+                ) : (
+                  <td>{valueText(row.d)}</td>
+                )}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      {pages > 1 && (
+        <nav class="pager" aria-label="Pages of the table">
+          <button type="button" disabled={page === 0} onClick={() => setPage(page - 1)}>
+            Previous
+          </button>
+          <span role="status">
+            Page {page + 1} of {pages}
+          </span>
+          <button type="button" disabled={page + 1 >= pages} onClick={() => setPage(page + 1)}>
+            Next
+          </button>
+        </nav>
+      )}
+    </>
+  );
+}
