@@ -14,6 +14,7 @@ const Home = lazy(() => import("./pages/Home"));
 const Account = lazy(() => import("./pages/Account"));
 const Downlinks = lazy(() => import("./pages/Downlinks"));
 const Analyse = lazy(() => import("./pages/Analyse"));
+const Upload = lazy(() => import("./pages/Upload"));
 const Users = lazy(() => import("./pages/Users"));
 const UserPage = lazy(() => import("./pages/User"));
 const DevicePage = lazy(() => import("./pages/Device"));
@@ -26,6 +27,7 @@ const EditStream = lazy(() => import("./pages/EditStream"));
 const PAGES: readonly (readonly [pattern: string, show: (...names: readonly string[]) => JSX.Element])[] = [
   ["/", () => <Home />],
   ["/account", () => <Account />],
+  ["/upload", () => <Upload />],
   ["/users", () => <Users />],
   ["/analyse", () => <Analyse />],
   ["/downlinks", () => <Downlinks />],

@@ -41,7 +41,7 @@ function change(work: (entries: readonly Entry[]) => readonly Entry[]): void {
 }
 
 /** The key of the device that a stream belongs to, unless it is the one that the person is signed in as. */
-async function keyOf([user, device]: StreamPath): Promise<string> {
+export async function keyOf([user, device]: StreamPath): Promise<string> {
   const now = session.value;
   if (now.state === "user" && user === now.name && device === now.device) return "";
   return (await readDevice(user, device)).apikey ?? "";

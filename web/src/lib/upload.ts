@@ -1,0 +1,310 @@
+/** Reading files of data: which rows there are, what their times and values are, and which cannot be used. */
+import type { Json } from "../api";
+import { isObject, valueFault, type Schema } from "./schema";
+import { parseLocal } from "./time";
+
+export type FileKind = "csv" | "json" | "ndjson";
+
+/** A row as it stands in the file; `line` is where it begins. */
+export interface Row {
+  readonly line: number;
+  readonly cells: Readonly<Record<string, Json>>;
+  readonly fault?: string;
+}
+
+export interface Sheet {
+  readonly kind: FileKind;
+  readonly columns: readonly string[];
+  readonly rows: readonly Row[];
+}
+
+/** What is in a file. Throws what is wrong if there are no rows in it. */
+export function readSheet(text: string): Sheet {
+  const plain = text.replace(/^\uFEFF/, "");
+  const start = plain.trimStart();
+  if (!start) throw new Error("There is nothing in it.");
+  if (start.startsWith("[")) return readJson(plain);
+  if (start.startsWith("{")) return readLines(plain);
+  return readCsv(plain);
+}
+
+function readJson(text: string): Sheet {
+  let found: unknown;
+  try {
+    found = JSON.parse(text);
+  } catch (error) {
+    throw new Error(`This is no JSON: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  if (!Array.isArray(found)) throw new Error("A list is expected: [{…}, {…}].");
+  return sheetOf("json", found.map((item, i) => rowOf(item as Json, i + 1)));
+}
+
+function readLines(text: string): Sheet {
+  const rows: Row[] = [];
+  for (const [i, line] of text.split("\n").entries()) {
+    if (!line.trim()) continue;
+    try {
+      rows.push(rowOf(JSON.parse(line) as Json, i + 1));
+    } catch {
+      rows.push({ line: i + 1, cells: {}, fault: "This line is no JSON." });
+    }
+  }
+  if (rows.length === 1 && rows[0]?.fault) throw new Error("This is neither a list nor lines of JSON.");
+  return sheetOf("ndjson", rows);
+}
+
+function rowOf(item: Json, line: number): Row {
+  if (isObject(item)) return { line, cells: item };
+  if (Array.isArray(item)) return { line, cells: Object.fromEntries((item as readonly Json[]).map((part, i) => [`column ${i + 1}`, part])) };
+  return { line, cells: {}, fault: "This is no object." };
+}
+
+function sheetOf(kind: FileKind, rows: readonly Row[]): Sheet {
+  const columns = new Set<string>();
+  for (const row of rows.slice(0, 1000)) for (const name of Object.keys(row.cells)) columns.add(name);
+  return { kind, columns: [...columns], rows };
+}
+
+/** Separated values (RFC 4180): by commas, semicolons or tabs, whichever the first line has most of. */
+function readCsv(text: string): Sheet {
+  const head = text.slice(0, text.search(/\r?\n|$/));
+  const counts = [",", ";", "\t"].map((mark) => [mark, head.split(mark).length] as const).sort((a, b) => b[1] - a[1]);
+  const mark = counts[0]?.[0] ?? ",";
+  const records = splitCsv(text, mark);
+  const [first, ...rest] = records;
+  if (!first) throw new Error("There is nothing in it.");
+  // A first line that is all numbers and times is data.
+  const titled = first.cells.some((cell) => cell.trim() && !/^[-+\d.,:TZ/ ]+$/.test(cell));
+  const names: string[] = [];
+  for (const [i, cell] of first.cells.entries()) {
+    const wanted = (titled && cell.trim()) || `column ${i + 1}`;
+    names.push(names.includes(wanted) ? `${wanted} (${i + 1})` : wanted);
+  }
+  const rows = (titled ? rest : records).map(({ line, cells }): Row => {
+    const row = { line, cells: Object.fromEntries(names.map((name, i) => [name, cells[i] ?? ""])) };
+    return cells.length > names.length ? { ...row, fault: `There are ${cells.length} cells, but ${names.length} columns.` } : row;
+  });
+  if (!rows.length) throw new Error("There is a first line with names, and nothing below it.");
+  return { kind: "csv", columns: names, rows };
+}
+
+function splitCsv(text: string, mark: string): { line: number; cells: string[] }[] {
+  const out: { line: number; cells: string[] }[] = [];
+  let [cells, cell, quoted, line, begun] = [[] as string[], "", false, 1, 1];
+  const end = (): void => {
+    cells.push(cell);
+    if (cells.length > 1 || cell.trim()) out.push({ line: begun, cells });
+    cells = [];
+    cell = "";
+    begun = line;
+  };
+  for (let i = 0; i < text.length; i++) {
+    const c = text.charAt(i);
+    if (c === "\n") line++;
+    if (quoted) {
+      if (c !== '"') cell += c;
+      else if (text.charAt(i + 1) === '"') {
+        cell += '"';
+        i++;
+      } else quoted = false;
+    } else if (c === '"' && cell.trim() === "") {
+      quoted = true;
+      cell = "";
+    } else if (c === mark) {
+      cells.push(cell);
+      cell = "";
+    } else if (c === "\n") end();
+    else if (c !== "\r") cell += c;
+  }
+  if (cell || cells.length) end();
+  return out;
+}
+
+// ---- times
+
+export type TimeFormat = "iso" | "s" | "ms" | "dmy" | "mdy";
+
+export const TIME_FORMATS: readonly (readonly [TimeFormat, string])[] = [
+  ["iso", "2026-11-23 15:04:05 (ISO 8601)"],
+  ["s", "seconds since 1970"],
+  ["ms", "milliseconds since 1970"],
+  ["dmy", "23.11.2026 15:04 (day first)"],
+  ["mdy", "11/23/2026 3:04 PM (month first)"],
+];
+
+const textOf = (value: Json): string => (typeof value === "string" ? value : JSON.stringify(value));
+
+/** The format that the times of a column have. */
+export function guessFormat(values: readonly Json[]): TimeFormat {
+  const texts = values.map((value) => textOf(value).trim()).filter(Boolean);
+  if (texts.length && texts.every((text) => /^-?\d+(\.\d+)?$/.test(text)))
+    return texts.every((text) => Number(text) > 1e11) ? "ms" : "s";
+  const parts = texts.map((text) => /^(\d{1,2})[./-](\d{1,2})[./-]\d{4}/.exec(text)).filter((found) => found !== null);
+  if (parts.length * 2 > texts.length) {
+    if (parts.some((found) => Number(found[2]) > 12)) return "mdy";
+    if (parts.some((found) => Number(found[1]) > 12) || parts.some((found) => found[0].includes("."))) return "dmy";
+    return "mdy";
+  }
+  return "iso";
+}
+
+/** The time that `value` says, in seconds since 1970; null if it says none. Without a zone of its own it is in `zone`. */
+export function parseTime(value: Json | undefined, format: TimeFormat, zone: string): number | null {
+  if (value === null || value === undefined || typeof value === "object" || typeof value === "boolean") return null;
+  const text = String(value).trim();
+  let t: number | null = null;
+  if (format === "s" || format === "ms") {
+    const number = text ? Number(text.replace(",", ".")) : NaN;
+    t = format === "ms" ? number / 1000 : number;
+  } else if (format === "iso") {
+    const zoned = /(Z|[+-]\d\d:?\d\d)$/.test(text) && /\d\d:\d\d/.test(text);
+    if (zoned) t = Date.parse(text.replace(" ", "T")) / 1000;
+    else t = parseLocal(text.replace(/\//g, "-").replace(/,(?=\d+$)/, "."), zone);
+  } else {
+    const found = /^(\d{1,2})[./-](\d{1,2})[./-](\d{4})(?:[T ,]+(\d{1,2}):(\d\d)(?::(\d\d(?:\.\d+)?))?\s*([AaPp][Mm])?)?$/.exec(text);
+    if (!found) return null;
+    const [, a = "", b = "", year = "", hours = "0", minutes = "00", seconds = "00", half] = found;
+    const [day, month] = format === "dmy" ? [a, b] : [b, a];
+    let hour = Number(hours);
+    if (half) hour = (hour % 12) + (half.toLowerCase() === "pm" ? 12 : 0);
+    const two = (part: string | number): string => String(part).padStart(2, "0");
+    t = parseLocal(`${year}-${two(month)}-${two(day)}T${two(hour)}:${minutes}:${seconds.length > 1 ? seconds : two(seconds)}`, zone);
+  }
+  return t !== null && Number.isFinite(t) && t >= 0 && t < 1e12 ? t : null;
+}
+
+// ---- values
+
+/** A cell of a CSV as a value: numbers, yes and no, else text. */
+export function parseCell(value: Json | undefined, comma: boolean): Json | undefined {
+  if (typeof value !== "string") return value;
+  const text = value.trim();
+  if (!text) return undefined;
+  const plain = comma ? text.replace(/\.(?=\d{3})/g, "").replace(",", ".") : text;
+  if (/^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$/.test(plain)) {
+    const number = Number(plain);
+    // What begins with zeros is a number of something, such as a telephone.
+    if (Number.isFinite(number) && !/^[+-]?0\d/.test(plain)) return number;
+  }
+  if (/^(true|false)$/i.test(text)) return text.toLowerCase() === "true";
+  return text;
+}
+
+export interface Plan {
+  readonly timeColumn: string;
+  readonly format: TimeFormat;
+  readonly zone: string;
+  /** One: its values; several: objects of them. */
+  readonly valueColumns: readonly string[];
+  readonly comma: boolean;
+}
+
+/** What would become of a row. */
+export interface Verdict {
+  readonly line: number;
+  readonly t: number;
+  readonly d: Json;
+  readonly fault: string | null;
+}
+
+/** What a sheet makes, row by row, in a stream with that schema. */
+export function judge(sheet: Sheet, plan: Plan, schema: Schema): Verdict[] {
+  const [only] = plan.valueColumns;
+  return sheet.rows.map(({ line, cells, fault }) => {
+    const bad = (why: string): Verdict => ({ line, t: 0, d: null, fault: why });
+    if (fault) return bad(fault);
+    const raw = cells[plan.timeColumn];
+    const t = parseTime(raw, plan.format, plan.zone);
+    if (t === null) return bad(raw === undefined || raw === "" ? "There is no time." : `“${textOf(raw).slice(0, 40)}” is no time of this kind.`);
+    let d: Json | undefined;
+    if (plan.valueColumns.length === 1 && only !== undefined) d = parseCell(cells[only], plan.comma);
+    else {
+      const parts: Record<string, Json> = {};
+      for (const name of plan.valueColumns) {
+        const part = parseCell(cells[name], plan.comma);
+        if (part !== undefined) parts[name] = part;
+      }
+      d = Object.keys(parts).length ? parts : undefined;
+    }
+    if (d === undefined) return bad("There is no value.");
+    return { line, t, d, fault: valueFault(d, schema) };
+  });
+}
+
+/** A first guess at which columns are what. */
+export function guessPlan(sheet: Sheet, zone: string): Plan {
+  const sample = sheet.rows.slice(0, 200);
+  const named = (words: RegExp): string | undefined => sheet.columns.find((name) => words.test(name));
+  const timeColumn =
+    sheet.columns.find((name) => name === "t") ??
+    named(/^(time|timestamp|datetime|date|zeit|datum|when|ts)\b/i) ??
+    named(/time|date|zeit|datum/i) ??
+    sheet.columns[0] ??
+    "";
+  const others = sheet.columns.filter((name) => name !== timeColumn && name !== "o");
+  const valueColumns = others.includes("d") ? ["d"] : others;
+  const texts = sample.flatMap(({ cells }) => valueColumns.map((name) => cells[name])).filter((cell): cell is string => typeof cell === "string");
+  const commas = texts.filter((text) => /^\s*-?[\d.]*\d,\d+\s*$/.test(text)).length;
+  return {
+    timeColumn,
+    format: guessFormat(sample.map(({ cells }) => cells[timeColumn] ?? "")),
+    zone,
+    valueColumns,
+    comma: commas > 0 && commas >= texts.filter((text) => /^\s*-?\d+\.\d+\s*$/.test(text)).length,
+  };
+}
+
+/** The schema of a new stream for these values. */
+export function schemaFor(values: readonly Json[]): Schema {
+  const kinds = new Set(values.map((value) => (typeof value === "object" ? (Array.isArray(value) ? "array" : value === null ? "null" : "object") : typeof value)));
+  const [only] = kinds;
+  if (kinds.size !== 1 || only === undefined) return {};
+  if (only === "object") {
+    const names = [...new Set(values.flatMap((value) => (isObject(value) ? Object.keys(value) : [])))];
+    const properties = Object.fromEntries(
+      names.map((name) => [name, schemaFor(values.flatMap((value) => (isObject(value) && value[name] !== undefined ? [value[name]] : [])))]),
+    );
+    return { type: "object", properties };
+  }
+  return { type: only };
+}
+
+// ---- sending
+
+export const CHUNK = 5000;
+
+/** A name of what is in `text`, the same for the same. Not a secret: it only has to differ. */
+export function digest(text: string): string {
+  const hash = (seed: number): string => {
+    let h1 = 0xdeadbeef ^ seed;
+    let h2 = 0x41c6ce57 ^ seed;
+    for (let i = 0; i < text.length; i++) {
+      const c = text.charCodeAt(i);
+      h1 = Math.imul(h1 ^ c, 2654435761);
+      h2 = Math.imul(h2 ^ c, 1597334677);
+    }
+    h1 = Math.imul(h1 ^ (h1 >>> 16), 2246822507) ^ Math.imul(h2 ^ (h2 >>> 13), 3266489909);
+    h2 = Math.imul(h2 ^ (h2 >>> 16), 2246822507) ^ Math.imul(h1 ^ (h1 >>> 13), 3266489909);
+    return (h1 >>> 0).toString(16).padStart(8, "0") + (h2 >>> 0).toString(16).padStart(8, "0");
+  };
+  return hash(1) + hash(2);
+}
+
+const keyOf = (t: number, d: Json): string => `${t} ${JSON.stringify(sorted(d))}`;
+
+function sorted(value: Json): Json {
+  if (Array.isArray(value)) return (value as readonly Json[]).map(sorted);
+  if (!isObject(value)) return value;
+  return Object.fromEntries(Object.keys(value).sort().map((name) => [name, sorted(value[name] ?? null)]));
+}
+
+/** Those of `points` that are not among `there`: each that is there takes one away. */
+export function missing<T extends { readonly t: number; readonly d: Json }>(points: readonly T[], there: readonly { readonly t: number; readonly d: Json }[]): T[] {
+  const counts = new Map<string, number>();
+  for (const { t, d } of there) counts.set(keyOf(t, d), (counts.get(keyOf(t, d)) ?? 0) + 1);
+  return points.filter(({ t, d }) => {
+    const n = counts.get(keyOf(t, d)) ?? 0;
+    if (n) counts.set(keyOf(t, d), n - 1);
+    return n === 0;
+  });
+}

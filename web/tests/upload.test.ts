@@ -1,0 +1,97 @@
+import { describe, expect, test } from "vitest";
+
+import { digest, guessFormat, guessPlan, judge, missing, parseCell, parseTime, readSheet, schemaFor } from "../src/lib/upload";
+
+const utc = (...parts: Parameters<typeof Date.UTC>) => Date.UTC(...parts) / 1000;
+
+describe("a file", () => {
+  test("of separated values has cells with quotes, commas and line ends in them", () => {
+    const sheet = readSheet('\uFEFFtime,note,"a, b"\r\n1,"say ""hi""\nthere",2\r\n\r\n3,x,4');
+    expect(sheet.columns).toEqual(["time", "note", "a, b"]);
+    expect(sheet.rows).toEqual([
+      { line: 2, cells: { time: "1", note: 'say "hi"\nthere', "a, b": "2" } },
+      { line: 5, cells: { time: "3", note: "x", "a, b": "4" } },
+    ]);
+  });
+
+  test("may have semicolons, tabs, no first line, or too many cells", () => {
+    expect(readSheet("t;d\n1;2,5").columns).toEqual(["t", "d"]);
+    expect(readSheet("a\tb\n1\t2").rows[0]?.cells).toEqual({ a: "1", b: "2" });
+    expect(readSheet("2026-01-01,5\n2026-01-02,6").rows).toHaveLength(2);
+    expect(readSheet("a,b\n1,2,3").rows[0]?.fault).toContain("3 cells");
+  });
+
+  test("may be JSON, whole or in lines, with lines that are none", () => {
+    expect(readSheet('[{"t": 1, "d": 2}, 5]').rows.map((row) => row.fault)).toEqual([undefined, "This is no object."]);
+    const lines = readSheet('{"t": 1}\n\n{"t":\n{"t": 2}');
+    expect(lines.rows.map((row) => [row.line, row.fault])).toEqual([[1, undefined], [3, "This line is no JSON."], [4, undefined]]);
+  });
+
+  test.each(["", "  \n", "[", "{}[", "a,b"])("%j is refused", (text) => {
+    expect(() => readSheet(text)).toThrow();
+  });
+});
+
+describe("a time", () => {
+  test("is read in its format and zone", () => {
+    expect(parseTime("1700000000.5", "s", "UTC")).toBe(1_700_000_000.5);
+    expect(parseTime(1_700_000_000_500, "ms", "UTC")).toBe(1_700_000_000.5);
+    expect(parseTime("2026-07-01 12:00", "iso", "Europe/Amsterdam")).toBe(utc(2026, 6, 1, 10));
+    expect(parseTime("2026-07-01T12:00:00+02:00", "iso", "UTC")).toBe(utc(2026, 6, 1, 10));
+    expect(parseTime("2026-07-01", "iso", "UTC")).toBe(utc(2026, 6, 1));
+    expect(parseTime("1.7.2026 9:05", "dmy", "UTC")).toBe(utc(2026, 6, 1, 9, 5));
+    expect(parseTime("07/01/2026 12:05 AM", "mdy", "UTC")).toBe(utc(2026, 6, 1, 0, 5));
+    expect(parseTime("07/01/2026, 12:05:30 PM", "mdy", "UTC")).toBe(utc(2026, 6, 1, 12, 5, 30));
+  });
+
+  test.each(["", "NaN", "yesterday", "-5", "1e300", null, true])("%j is none", (value) => {
+    for (const format of ["s", "ms", "iso", "dmy", "mdy"] as const) expect(parseTime(value, format, "UTC")).toBeNull();
+  });
+
+  test("has a format that can be guessed", () => {
+    expect(guessFormat(["1700000000"])).toBe("s");
+    expect(guessFormat([1_700_000_000_000])).toBe("ms");
+    expect(guessFormat(["23.11.2026"])).toBe("dmy");
+    expect(guessFormat(["01/02/2026", "11/23/2026"])).toBe("mdy");
+    expect(guessFormat(["23/11/2026"])).toBe("dmy");
+    expect(guessFormat(["2026-11-23T10:00Z"])).toBe("iso");
+  });
+});
+
+test("cells are numbers, yes and no, or text", () => {
+  expect(["5", "-2.5e3", " 7 ", "true", "x", "", "NaN", "007", "1,5"].map((cell) => parseCell(cell, false))).toEqual([
+    5, -2500, 7, true, "x", undefined, "NaN", "007", "1,5",
+  ]);
+  expect(["1,5", "1.234,5"].map((cell) => parseCell(cell, true))).toEqual([1.5, 1234.5]);
+});
+
+test("each row is told what would become of it", () => {
+  const sheet = readSheet("Datum;Gewicht;Fett\n1.7.2026;70,5;20\n;71;\n2.7.2026;;\n3.7.2026;dick;");
+  const plan = guessPlan(sheet, "UTC");
+  expect(plan).toMatchObject({ timeColumn: "Datum", format: "dmy", comma: true, valueColumns: ["Gewicht", "Fett"] });
+  const found = judge(sheet, { ...plan, valueColumns: ["Gewicht"] }, { type: "number" });
+  expect(found.map(({ line, d, fault }) => [line, d, fault])).toEqual([
+    [2, 70.5, null],
+    [3, null, "There is no time."],
+    [4, null, "There is no value."],
+    [5, "dick", "It has to be a number."],
+  ]);
+  expect(judge(sheet, plan, {})[0]?.d).toEqual({ Gewicht: 70.5, Fett: 20 });
+});
+
+test("a stream made for values takes them", () => {
+  expect(schemaFor([1, 2.5])).toEqual({ type: "number" });
+  expect(schemaFor([1, "x"])).toEqual({});
+  expect(schemaFor([{ a: 1 }, { a: 2, b: "x" }])).toEqual({
+    type: "object",
+    properties: { a: { type: "number" }, b: { type: "string" } },
+  });
+});
+
+test("what is there already is not sent again, as often as it is there", () => {
+  const p = (t: number, d: number) => ({ t, d });
+  expect(missing([p(1, 1), p(1, 1), p(2, 2)], [p(1, 1)])).toEqual([p(1, 1), p(2, 2)]);
+  expect(missing([{ t: 1, d: { a: 1, b: 2 } }], [{ t: 1, d: { b: 2, a: 1 } }])).toEqual([]);
+  expect(digest("a")).not.toBe(digest("b"));
+  expect(digest("a")).toHaveLength(32);
+});
