@@ -2,7 +2,7 @@ import a11y from "eslint-plugin-jsx-a11y";
 import tseslint from "typescript-eslint";
 
 export default tseslint.config(
-  { ignores: ["node_modules", "src/api/schema.d.ts", "eslint.config.js", "scripts"] },
+  { ignores: ["node_modules", "src/api/schema.d.ts", "eslint.config.js", "scripts", "public"] },
   ...tseslint.configs.strictTypeChecked,
   a11y.flatConfigs.strict,
   {

@@ -111,7 +111,8 @@ export function Control({ path, stream }: { path: StreamPath; stream: Stream }) 
           " "
         )}
       </p>
-      {toggle ? (
+      {/* Who presses has to know what that would change. */}
+      {current.data === undefined || listed.data === undefined ? null : toggle ? (
         <Switch label={name} on={(pending ? pending.d : now) === true} pending={pending !== undefined} onChange={(on) => void send.run(on)} />
       ) : (
         <form
@@ -138,6 +139,7 @@ export function Control({ path, stream }: { path: StreamPath; stream: Stream }) 
           </button>
         </form>
       )}
+      <Fault error={current.error} retry={current.reload} />
       <Fault error={listed.error} retry={listed.reload} />
       {newest.length > 0 && (
         <ul class="commands" aria-label={`Commands to ${name}`} aria-live="polite">

@@ -5,9 +5,8 @@
  */
 import { signal } from "@preact/signals";
 
-import { insertPoints, newKey, Problem, readDevice, type Json, type Stream, type StreamPath } from "../api";
+import { insertPoints, newKey, Problem, readDevice, type Json, type StreamPath } from "../api";
 import { myName, session } from "./session";
-import { kept } from "./settings";
 
 export interface Entry {
   readonly id: string;
@@ -125,6 +124,3 @@ if (typeof window !== "undefined") {
     if (document.visibilityState === "visible") void flush();
   });
 }
-
-/** What the pages looked like when the server was last there, for when it is not. */
-export const lastSeen = kept<{ readonly user?: string; readonly inputs?: readonly Stream[] }>("last-seen", {});

@@ -1,7 +1,8 @@
 /** Who the person is. */
 import { computed, signal } from "@preact/signals";
 
-import { login, logout, readSetup, readUser, whenSignedOut, whoami, type User } from "../api";
+import { login, logout, Problem, readSetup, readUser, whenSignedOut, whoami, type Stream, type User } from "../api";
+import { kept } from "./settings";
 
 export type Session =
   | { readonly state: "loading" }
@@ -11,6 +12,12 @@ export type Session =
   | { readonly state: "user"; readonly name: string; readonly device: string; readonly user: User };
 
 export const session = signal<Session>({ state: "loading" });
+
+/** Who was signed in when the server last answered: without one, that is who may enter something for later. */
+const lastUser = kept<{ readonly name: string; readonly device: string; readonly user: User } | null>("last-user", null);
+
+/** The streams that are to be filled by hand, as they were then. */
+export const lastSeen = kept<{ readonly user?: string; readonly inputs?: readonly Stream[] }>("last-seen", {});
 
 /** The name of the user; empty if nobody is signed in. */
 export const myName = computed(() => (session.value.state === "user" ? session.value.name : ""));
@@ -22,14 +29,26 @@ export async function loadSession(): Promise<void> {
     const path = await whoami();
     const [name, device] = path.split("/");
     if (name && device) {
-      session.value = { state: "user", name, device, user: await readUser(name) };
+      const user = await readUser(name);
+      // A picture may be large, and nobody needs it then.
+      lastUser.value = { name, device, user: { ...user, icon: "" } };
+      session.value = { state: "user", name, device, user };
       return;
     }
+    forget();
     const setup = await readSetup();
     session.value = setup.needed ? { state: "setup", key: setup.key } : { state: "nobody", ended: false };
   } catch (error) {
-    session.value = { state: "failed", error };
+    const last = lastUser.value;
+    if (last && error instanceof Problem && error.offline) session.value = { state: "user", ...last };
+    else session.value = { state: "failed", error };
   }
+}
+
+/** Leave nothing for who comes next; but for entries that have not been sent. */
+function forget(): void {
+  lastUser.value = null;
+  lastSeen.value = {};
 }
 
 export async function signIn(name: string, password: string, remember: boolean): Promise<void> {
@@ -39,6 +58,7 @@ export async function signIn(name: string, password: string, remember: boolean):
 
 export async function signOut(): Promise<void> {
   await logout();
+  forget();
   session.value = { state: "nobody", ended: false };
 }
 
