@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test check check-web format docs web types bench serve clean
+.PHONY: help demo test check check-web format docs web types screenshots bench serve clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -46,10 +46,14 @@ format: $(STAMP) ## Format the code, fix what can be fixed
 docs: $(STAMP) ## Write the reference of PipeScript into docs/pipescript.md
 	$(BIN)/python -m connectordb.pipescript.reference docs/pipescript.md
 
+screenshots: web ## Take the pictures in docs/images (needs Chromium)
+	$(BIN)/python tests/web/screenshots.py
+
 bench: $(STAMP) ## Measure against floors and other databases (BENCH="--tiny" for a quick look)
 	$(BIN)/python -m bench $(BENCH)
 
 serve: $(STAMP) ## Run a server on ./devdb (created on first use: user test, password test)
+	-@$(BIN)/python web/build.py
 	@test -e devdb || $(BIN)/connectordb create devdb --test
 	$(BIN)/connectordb run devdb
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,13 @@ class WebApp(BuildHookInterface):  # type: ignore[type-arg]
         if version == "editable" or not script.is_file():
             return  # in a source distribution, it has been built
         web = _load(script)
-        npm = web.find_npm()
-        if npm is not None:
-            web.build(npm)
-        elif not web.is_fresh():
-            message = "the web app is left out, or old: there is no npm to build it (Node.js 20.19 or newer)"
+        try:
+            if not web.is_fresh():
+                web.build()
+        except (OSError, subprocess.CalledProcessError) as e:
+            message = f"the web app is left out, or old: building it needs Node.js 20.19 or newer, and npm ({e})"
             if os.environ.get(REQUIRE):
-                raise RuntimeError(message)
+                raise RuntimeError(message) from e
             self.app.display_warning(message)
 
 

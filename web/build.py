@@ -39,25 +39,28 @@ def is_fresh() -> bool:
     return STAMP.is_file() and STAMP.read_text().strip() == fingerprint(*SOURCES)
 
 
-def find_npm() -> str | None:
-    """Return where npm is."""
-    return shutil.which("npm")
+def find_npm() -> str:
+    """Return where npm is. Raises `OSError` if it is not there."""
+    found = shutil.which("npm")
+    if found is None:
+        raise OSError("there is no npm")
+    return found
 
 
-def install(npm: str) -> None:
+def install() -> None:
     """Install the libraries of the lock file, unless they are there."""
     wanted = fingerprint("package-lock.json", ".npmrc")
     if not INSTALLED.is_file() or INSTALLED.read_text() != wanted:
-        _run(npm, "ci", "--no-audit", "--no-fund", "--loglevel=error")
+        _run(find_npm(), "ci", "--no-audit", "--no-fund", "--loglevel=error")
         INSTALLED.write_text(wanted)
 
 
-def build(npm: str) -> None:
-    """Build it, unless that has been done."""
+def build() -> None:
+    """Build it, unless that has been done. Raises `OSError` or `subprocess.CalledProcessError`."""
     if is_fresh():
         return
-    install(npm)
-    _run(npm, "run", "--silent", "build")
+    install()
+    _run(find_npm(), "run", "--silent", "build")
     STAMP.write_text(fingerprint(*SOURCES) + "\n")
 
 
@@ -70,14 +73,14 @@ def main(arguments: list[str]) -> int:
     """Build, or check. Returns the exit code."""
     if arguments == ["--check"]:
         return 0 if is_fresh() else 1
-    npm = find_npm()
-    if npm is None:
-        sys.stderr.write("To build the web app, install Node.js 20.19 or newer, with npm.\n")
+    try:
+        if arguments == ["--install"]:
+            install()
+        else:
+            build()
+    except (OSError, subprocess.CalledProcessError) as e:
+        sys.stderr.write(f"The web app was not built ({e}): that needs Node.js 20.19 or newer, and npm.\n")
         return 1
-    if arguments == ["--install"]:
-        install(npm)
-    else:
-        build(npm)
     return 0
 
 

@@ -355,3 +355,18 @@ def test_many_millions_stay_smooth(person: Person) -> None:
     person.sees(re.compile("From 0 to 999"))
     assert took < 3, "the page hangs while one zooms"
     assert max(sizes) < 500_000
+
+
+def test_scatter_of_a_million_values_stays_usable(person: Person) -> None:
+    with person.api() as db:
+        for name in ("one", "two"):
+            db(f"{person.name}/user/{name}").create({"type": "integer"})
+        for k in range(10):
+            db(f"{person.name}/user/one").insert_array([{"t": START + k * 100_000 + i, "d": i} for i in range(100_000)])
+        db(f"{person.name}/user/two").insert_array([{"t": START + i * 1000, "d": i % 100} for i in range(1000)])
+    look(person, f"{person.name}/user/one", f"?view=scatter&range=all&other={person.name}/user/two")
+    person.sees("Each 50th value is drawn and counted.")
+    person.sees(re.compile("n = 20,000"))
+    person.press("Number")
+    person.sees(re.compile("Mean of the time in view"))
+    person.fits()

@@ -284,10 +284,10 @@ def test_switch_and_what_becomes_of_it(person: Person) -> None:
         lamp(path).subscribe(obey, downlink=True)
         assert done.wait(20)
         expect(commands).to_contain_text("on: done")
-        person.sees(re.compile("It is on, since"))
+        person.sees(re.compile(r"Now: on \("))
         expect(switch).to_be_checked()
         switch.click()
-        person.sees(re.compile("It is off, since"))
+        person.sees(re.compile(r"Now: off \("))
         expect(switch).not_to_be_checked()
     assert stored(person, path) == [True, False]
 

@@ -183,3 +183,23 @@ def test_form_of_another_site_does_nothing(person: Person, make_page: Callable[.
     assert answer.value.status == 403
     with person.api() as db:
         assert not db(f"{person.name}/stolen").exists()
+
+
+def test_cookie_of_somebody_else_shows_nothing_of_mine(person: Person, make_page: Callable[..., Any]) -> None:
+    with person.api() as db:
+        db(f"{person.name}/user/secret").create({"type": "string"}, description="my secret")
+    other = f"{person.name}-other"
+    with person.server.connect() as db:
+        db(other).create(f"{other}@example.com", "x", public=False)
+    stranger = Person(make_page(), person.server, other, "x")
+    for path in (f"/u/{person.name}", f"/u/{person.name}/user", f"/u/{person.name}/user/secret"):
+        stranger.sign_in(path) if path == f"/u/{person.name}" else stranger.open(path)
+        stranger.is_told(f"There is no '{path[3:]}', or it may not be accessed.")
+        assert "my secret" not in stranger.page.content()
+
+
+def test_cookie_cannot_be_read_by_scripts(person: Person) -> None:
+    person.sign_in()
+    assert person.page.evaluate("document.cookie") == ""
+    (cookie,) = person.page.context.cookies()
+    assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Lax")

@@ -103,7 +103,7 @@ export function Control({ path, stream }: { path: StreamPath; stream: Stream }) 
       <p class="muted">
         {current.data ? (
           <>
-            It is <strong>{wordOf(current.data.d)}</strong>, since {agoText(current.data.t, at)}.
+            Now: <strong>{wordOf(current.data.d)}</strong> ({agoText(current.data.t, at)})
           </>
         ) : current.data === null ? (
           "The device has not said yet how it is."

@@ -1,6 +1,6 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 
-import { countPoints, downloadUrl, readPoints, readStream, type Format, type StreamPath } from "../api";
+import { countPoints, downloadUrl, Problem, readPoints, readStream, request, type Format, type StreamPath } from "../api";
 import { Control } from "../forms/Control";
 import { EntryForm } from "../forms/EntryForm";
 import { connection } from "../lib/live";
@@ -248,13 +248,33 @@ const FORMATS: readonly (readonly [Format, string])[] = [
 function Downloads({ path, seen, save, name }: { path: StreamPath; seen: Seen; save: ((name: string) => void) | null; name: string }) {
   const script = seen.script ? { transform: seen.script } : {};
   const view = { t1: Math.max(0, seen.span.t1 - 1e-6), t2: seen.span.t2, ...script };
+  const [open, setOpen] = useState(false);
+  // A server may lack what Parquet needs; it says so when it is asked.
+  const lacking = useLoad(
+    async (signal) => {
+      if (!open) return null;
+      try {
+        await request("get", "/api/v1/crud/{user}/{device}/{stream}/data", {
+          path: { user: path[0], device: path[1], stream: path[2] },
+          query: { i1: 0, i2: 1, format: "parquet" },
+          signal,
+        });
+        return null;
+      } catch (error) {
+        return error instanceof Problem && error.status === 501 ? error.message : null;
+      }
+    },
+    [open, name],
+  ).data;
+  const formats = lacking ? FORMATS.filter(([format]) => format !== "parquet") : FORMATS;
   return (
-    <details class="downloads">
+    <details class="downloads" onToggle={(event) => setOpen(event.currentTarget.open)}>
       <summary>Download</summary>
+      {lacking && <p class="small muted">No Parquet: {lacking}</p>}
       <dl>
         <dt>What is in view</dt>
         <dd class="actions">
-          {FORMATS.map(([format, text]) => (
+          {formats.map(([format, text]) => (
             <a key={format} class="button" href={downloadUrl(path, view, format)} download={`${name}.${format}`}>
               {text}
               <span class="sr"> of what is in view</span>
@@ -268,7 +288,7 @@ function Downloads({ path, seen, save, name }: { path: StreamPath; seen: Seen; s
         </dd>
         <dt>All of the stream</dt>
         <dd class="actions">
-          {FORMATS.map(([format, text]) => (
+          {formats.map(([format, text]) => (
             <a key={format} class="button" href={downloadUrl(path, { i1: 0, ...script }, format)} download={`${name}.${format}`}>
               {text}
               <span class="sr"> of all</span>
