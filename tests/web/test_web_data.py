@@ -256,11 +256,15 @@ def test_long_stream_is_paged_by_the_server(person: Person) -> None:
 
 
 def test_transform_and_its_errors(person: Person) -> None:
-    look(person, fill(person, "temperature", wave(300), {"type": "number"}))
+    path = fill(person, "temperature", wave(300), {"type": "number"})
+    look(person, path)
     person.press("More…")
     person.fill("Transform (PipeScript)", "if $ > 24 | $ * 1000")
     person.press("Apply")
     person.sees(re.compile(r"From 24,\S+ to 25,000;"))
+    with person.api() as db:  # what comes meanwhile goes through it as well
+        db(path).insert_array([{"t": START + 18_060, "d": 30}, {"t": START + 18_120, "d": 1}])
+    person.sees(re.compile(r"From 24,\S+ to 30,000; at the end 30,000"))
     person.fill("Transform (PipeScript)", "if $ > 24 | cuont")
     person.press("Apply")
     person.is_told(re.compile("did you mean 'count'"))

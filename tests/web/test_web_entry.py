@@ -311,3 +311,15 @@ def test_later_command_replaces_the_one_that_waits(person: Person) -> None:
     person.sees("It has to be at most 100.")
     person.finds_no_barrier()
     person.fits()
+
+
+def test_wrong_clock_of_the_browser_does_not_matter(person: Person) -> None:
+    path = stream(person, "weight", {"type": "number"})
+    person.page.clock.install(time=time.time() - 86_400)
+    person.sign_in()
+    person.page.get_by_label("weight", exact=True).fill("70")
+    person.press("Enter weight")
+    person.is_notified("weight: entered.")
+    with person.api() as db:
+        (point,) = db(path)[:]
+    assert abs(point["t"] - time.time()) < 30

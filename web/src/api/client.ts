@@ -59,6 +59,14 @@ export function whenSignedOut(then: () => void): void {
   onSignedOut = then;
 }
 
+/** By how much the server's clock is ahead of this one, in seconds; 0 if they agree to half a minute. */
+export const clock = { ahead: 0 };
+
+function compareClocks(date: string | null): void {
+  const ahead = date === null ? NaN : (Date.parse(date) - Date.now()) / 1000;
+  if (!Number.isNaN(ahead)) clock.ahead = Math.abs(ahead) > 30 ? ahead : 0;
+}
+
 export async function request<P extends keyof paths, M extends Method>(
   method: M,
   path: P,
@@ -81,6 +89,7 @@ export async function request<P extends keyof paths, M extends Method>(
     if (options.signal?.aborted) throw error;
     throw new Problem("The server does not answer. Is it running, and are you connected to it?", 0);
   }
+  compareClocks(response.headers.get("date"));
   if (!response.ok) throw await problemOf(response, !("Authorization" in headers));
   return response;
 }

@@ -1,6 +1,6 @@
 import { useState } from "preact/hooks";
 
-import type { Stream, StreamPath } from "../api";
+import { clock, type Stream, type StreamPath } from "../api";
 import { enter } from "../lib/outbox";
 import { parseSchema } from "../lib/schema";
 import { localInput, now, parseLocal, zone } from "../lib/time";
@@ -22,7 +22,7 @@ export function EntryForm({ path, stream, quiet = false }: { path: StreamPath; s
   const fault = draftFault(value, schema);
   const action = useAction(async () => {
     if (value === undefined) return;
-    const outcome = await enter(path, name, t ?? now(), value);
+    const outcome = await enter(path, name, t ?? now() + clock.ahead, value);
     notify(
       outcome === "sent"
         ? `${name}: entered.`

@@ -130,8 +130,8 @@ export function StreamView({
         redraw = undefined;
         const came = waiting;
         waiting = [];
-        // A transform is the server's: what it makes of these is asked for, as part of the view.
-        if (!latest.current.script) latest.current.source.add(came);
+        if (latest.current.script) latest.current.source.forget(came);
+        else latest.current.source.add(came);
         setFresh((was) => [...was, ...came].slice(-RECENT));
         setRevision((n) => n + 1);
       }, REDRAW_MS);

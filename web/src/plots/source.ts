@@ -238,6 +238,17 @@ export class LineSource implements ViewSource {
     return found.length > 0;
   }
 
+  /** Have the server say anew what there is at the times of `points`: a transform may make anything of them. */
+  forget(points: readonly Point[]): void {
+    for (const { t } of points) {
+      if (this.raw && t >= this.raw.t1 && t <= this.raw.t2) this.raw = null;
+      for (const key of [...this.tiles.keys()]) {
+        const [every = 1, k = 0] = key.split(":").map(Number);
+        if (Math.floor(t / (every * TILE)) === k) this.tiles.delete(key);
+      }
+    }
+  }
+
   private range(t1: number, t2: number) {
     return {
       t1: t1 - EPSILON_S,
