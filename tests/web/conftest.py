@@ -24,6 +24,7 @@ WIDE, NARROW = (1280, 900), (360, 740)
 PATIENCE_MS = 15_000
 
 _numbers = count(1)
+playwright_api.expect.set_options(timeout=PATIENCE_MS)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -93,15 +93,15 @@ def test_nothing_else_is_served(files: WebServer, name: str) -> None:
 
 
 def test_without_a_build_the_page_says_how(server: WebServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import asyncio
-
     from connectordb.server.request import Request
 
     monkeypatch.setattr(webapp, "FOLDER", tmp_path / "nothing")
     scope = {"method": "GET", "headers": [], "raw_path": b"/"}
-    reply = asyncio.run(webapp.page(None, Request(scope, None, None, 0)))  # type: ignore[arg-type]
-    assert reply.status == 200
-    assert b"make web" in reply.body
+    page = webapp.page(None, Request(scope, None, None, 0))  # type: ignore[arg-type]
+    with pytest.raises(StopIteration) as ended:  # in this thread, the browser's event loop may be running
+        page.send(None)
+    assert ended.value.value.status == 200
+    assert b"make web" in ended.value.value.body
 
 
 # ---- sources
