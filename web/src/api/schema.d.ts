@@ -134,6 +134,26 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/api/v1/crud/{user}/{device}/{stream}/changes": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * What happened to a stream, in that order
+         * @description Inserts, late ones too, and corrections, each with the indices that there were at that time. Carried out one by one on a list, they make it equal the stream. An answer is bounded; with `more` there is more behind its `cursor` already. What has been deleted or updated since is told only to those who may write the data of the stream: others get such steps without `data`. A cursor that is not of the stream as it is now, as a backup was restored, is a 409: begin anew.
+         */
+        readonly get: operations["get_crud_user_device_stream_changes"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/api/v1/crud/{user}/{device}/{stream}/data": {
         readonly parameters: {
             readonly query?: never;
@@ -156,7 +176,11 @@ export interface paths {
          * @description Refused if a time stamp is older than the one before it, or than the newest in the stream.
          */
         readonly post: operations["post_crud_user_device_stream_data"];
-        readonly delete?: never;
+        /**
+         * Delete datapoints
+         * @description Those of a range by index or by time, as for reading. One bound has to be given: all are `i1=0`. What is deleted is kept for the history, unless `purge` is set. A range in which there is nothing is no error: the answer has no `id` and no `n` then. `i2=0` and `t2=0`, which mean the end where one reads, are a 400.
+         */
+        readonly delete: operations["delete_crud_user_device_stream_data"];
         readonly options?: never;
         readonly head?: never;
         /**
@@ -164,6 +188,83 @@ export interface paths {
          * @description Late datapoints go between those stored, behind those of equal time. The array may be in any order.
          */
         readonly patch: operations["patch_crud_user_device_stream_data"];
+        readonly trace?: never;
+    };
+    readonly "/api/v1/crud/{user}/{device}/{stream}/datapoint": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        /**
+         * Change the value of a datapoint
+         * @description Its time stamp stays. What the value was before is kept for the history.
+         */
+        readonly put: operations["put_crud_user_device_stream_datapoint"];
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/crud/{user}/{device}/{stream}/history": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** List the corrections of a stream */
+        readonly get: operations["get_crud_user_device_stream_history"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/crud/{user}/{device}/{stream}/history/{correction}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * What was there before a correction
+         * @description For those who may write the data of the stream. 409 if nothing was kept. A long answer comes in chunks; one that is cut off without its end is not complete.
+         */
+        readonly get: operations["get_crud_user_device_stream_history_correction"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/crud/{user}/{device}/{stream}/undo": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Take a correction back
+         * @description What it deleted returns to where it was, what it updated gets its old value. 409 if that cannot be: nothing was kept, it has been undone already, it is an undo itself, or what it updated is gone.
+         */
+        readonly post: operations["post_crud_user_device_stream_undo"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
         readonly trace?: never;
     };
     readonly "/api/v1/docs": {
@@ -513,6 +614,84 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * Change
+         * @description A step from one state of a stream to the next. Carried out one by one on a list, they make it equal the stream.
+         *
+         *         Attributes:
+         *             kind: ``inserted``: `n` datapoints came to stand at index `i` and behind; ``deleted``: those at ``[i, i + n)``
+         *                 went; ``updated``: those got other values.
+         *             data: The datapoints that were inserted, or are there since the update; left out if they are not known any
+         *                 more, as a later step deletes them; or known only to those who may write the data of the stream.
+         *             cursor: Stands for all up to here; left out of the parts of a step, but of its last one.
+         *             correction: Id of the correction that did it; left out: it was an insert.
+         */
+        readonly Change: {
+            /** @default null */
+            readonly correction?: number | null;
+            /** @default  */
+            readonly cursor?: string;
+            /** @default null */
+            readonly data?: readonly components["schemas"]["Datapoint"][] | null;
+            readonly i: number;
+            /** @enum {unknown} */
+            readonly kind: "deleted" | "inserted" | "updated";
+            readonly n: number;
+        };
+        /**
+         * Changes
+         * @description Steps of a stream, in the order in which they were made.
+         *
+         *         Attributes:
+         *             changes: Not too many at once.
+         *             cursor: Where to go on.
+         *             more: There is more already.
+         */
+        readonly Changes: {
+            readonly changes: readonly components["schemas"]["Change"][];
+            readonly cursor: string;
+            readonly more: boolean;
+        };
+        /**
+         * Correction
+         * @description What somebody has changed of the datapoints of a stream: an entry of its ledger.
+         *
+         *         Attributes:
+         *             id: Unique in the database, greater for later ones. 0: there was nothing to be changed, and there is no entry.
+         *             kind: What was done; ``undone``: another one was taken back.
+         *             at: When, in seconds since the Unix epoch.
+         *             by: The path of the device that did it.
+         *             why: The reason that it gave.
+         *             i: Index of the first datapoint concerned, as it was right before.
+         *             n: How many are concerned.
+         *             t1, t2: Time stamps of the first and the last of them, in seconds since the Unix epoch.
+         *             kept: What was there before is kept, so that it can be read, and the correction undone.
+         *             undoes: Id of the correction that this one took back.
+         *             undone: Id of the correction that has taken this one back.
+         */
+        readonly Correction: {
+            readonly at: number;
+            readonly by: string;
+            readonly i?: number;
+            /** @default 0 */
+            readonly id?: number;
+            /** @default false */
+            readonly kept?: boolean;
+            /** @enum {unknown} */
+            readonly kind: "deleted" | "undone" | "updated";
+            /** @default 0 */
+            readonly n?: number;
+            /** @default 0 */
+            readonly t1?: number;
+            /** @default 0 */
+            readonly t2?: number;
+            /** @default null */
+            readonly undoes?: number | null;
+            /** @default null */
+            readonly undone?: number | null;
+            /** @default  */
+            readonly why?: string;
+        };
+        /**
          * Datapoint
          * @description One datapoint on its way through the server.
          *
@@ -679,10 +858,11 @@ export interface components {
          * @description The answer to an insert that asked for verdicts (``verdicts=true``).
          *
          *         Attributes:
-         *             stored: How many datapoints of the request are in the stream.
-         *             refused: The others, in order of their position.
+         *             stored: How many datapoints of the request have been stored.
+         *             refused: Those that were not, in order of their position.
          *             repeated: The same upload had been stored before; nothing was written now.
          *             downlink: Id of what the owner of the stream is asked, if it is one thing.
+         *             skipped: With ``duplicates=skip``: how many were there already, if any.
          */
         readonly InsertReport: {
             readonly downlink?: number;
@@ -690,7 +870,24 @@ export interface components {
             readonly refused?: readonly components["schemas"]["Refusal"][];
             /** @default false */
             readonly repeated?: boolean;
+            readonly skipped?: number;
             readonly stored: number;
+        };
+        /**
+         * PointUpdate
+         * @description Another value for a datapoint.
+         *
+         *         Attributes:
+         *             d: It has to fit the schema of the stream.
+         *             why: For the ledger.
+         *             t: The time stamp that the datapoint has. If it has another, so that another one is meant, nothing is changed.
+         */
+        readonly PointUpdate: {
+            readonly d: unknown;
+            /** @default null */
+            readonly t?: number | null;
+            /** @default  */
+            readonly why?: string;
         };
         /**
          * Refusal
@@ -735,7 +932,7 @@ export interface components {
          * Stream
          * @description A stream as the asker may see it: what may not be read is left out.
          *
-         *         `device`, the name of its device, is there only in the list of all streams of a user.
+         *         `device`, the name of its device, is there only in the list of all streams of a user; `keep` only if it is not 0.
          */
         readonly Stream: {
             readonly datatype?: string;
@@ -744,13 +941,18 @@ export interface components {
             readonly downlink?: boolean;
             readonly ephemeral?: boolean;
             readonly icon?: string;
+            readonly keep?: number;
             readonly name?: string;
             readonly nickname?: string;
             readonly schema?: string;
         };
         /**
          * StreamCreate
-         * @description A stream to create. `schema` is JSON Schema draft 4 as a string.
+         * @description A stream to create.
+         *
+         *         Attributes:
+         *             schema: JSON Schema draft 4, as a string.
+         *             keep: Datapoints older than so many seconds, 60 to 1e11, are deleted for good; 0: never.
          */
         readonly StreamCreate: {
             /** @default  */
@@ -763,6 +965,8 @@ export interface components {
             readonly ephemeral?: boolean;
             /** @default  */
             readonly icon?: string;
+            /** @default 0 */
+            readonly keep?: number | 0 | unknown;
             /** @default null */
             readonly name?: string | null;
             /** @default  */
@@ -780,6 +984,7 @@ export interface components {
             readonly downlink?: boolean;
             readonly ephemeral?: boolean;
             readonly icon?: string;
+            readonly keep?: number;
             readonly nickname?: string;
             readonly schema?: string;
         };
@@ -949,6 +1154,15 @@ export interface components {
                 readonly "application/json": components["schemas"]["ErrorReply"];
             };
         };
+        /** @description Insufficient Storage */
+        readonly 507: {
+            headers: {
+                readonly [name: string]: unknown;
+            };
+            content: {
+                readonly "application/json": components["schemas"]["ErrorReply"];
+            };
+        };
     };
     parameters: never;
     requestBodies: never;
@@ -1092,8 +1306,10 @@ export interface operations {
             readonly 404: components["responses"]["404"];
             readonly 408: components["responses"]["408"];
             readonly 413: components["responses"]["413"];
+            readonly 415: components["responses"]["415"];
             readonly 429: components["responses"]["429"];
             readonly 503: components["responses"]["503"];
+            readonly 507: components["responses"]["507"];
         };
     };
     readonly post_crud_user: {
@@ -1136,8 +1352,10 @@ export interface operations {
             readonly 404: components["responses"]["404"];
             readonly 408: components["responses"]["408"];
             readonly 413: components["responses"]["413"];
+            readonly 415: components["responses"]["415"];
             readonly 429: components["responses"]["429"];
             readonly 503: components["responses"]["503"];
+            readonly 507: components["responses"]["507"];
         };
     };
     readonly delete_crud_user: {
@@ -1170,6 +1388,7 @@ export interface operations {
             readonly 404: components["responses"]["404"];
             readonly 429: components["responses"]["429"];
             readonly 503: components["responses"]["503"];
+            readonly 507: components["responses"]["507"];
         };
     };
     readonly get_crud_user_device: {
@@ -1255,8 +1474,10 @@ export interface operations {
             readonly 404: components["responses"]["404"];
             readonly 408: components["responses"]["408"];
             readonly 413: components["responses"]["413"];
+            readonly 415: components["responses"]["415"];
             readonly 429: components["responses"]["429"];
             readonly 503: components["responses"]["503"];
+            readonly 507: components["responses"]["507"];
         };
     };
     readonly post_crud_user_device: {
@@ -1303,8 +1524,10 @@ export interface operations {
             readonly 404: components["responses"]["404"];
             readonly 408: components["responses"]["408"];
             readonly 413: components["responses"]["413"];
+            readonly 415: components["responses"]["415"];
             readonly 429: components["responses"]["429"];
             readonly 503: components["responses"]["503"];
+            readonly 507: components["responses"]["507"];
         };
     };
     readonly delete_crud_user_device: {
@@ -1342,6 +1565,7 @@ export interface operations {
             readonly 404: components["responses"]["404"];
             readonly 429: components["responses"]["429"];
             readonly 503: components["responses"]["503"];
+            readonly 507: components["responses"]["507"];
         };
     };
     readonly get_crud_user_device_stream: {
@@ -1434,8 +1658,10 @@ export interface operations {
             readonly 404: components["responses"]["404"];
             readonly 408: components["responses"]["408"];
             readonly 413: components["responses"]["413"];
+            readonly 415: components["responses"]["415"];
             readonly 429: components["responses"]["429"];
             readonly 503: components["responses"]["503"];
+            readonly 507: components["responses"]["507"];
         };
     };
     readonly post_crud_user_device_stream: {
@@ -1487,8 +1713,10 @@ export interface operations {
             readonly 404: components["responses"]["404"];
             readonly 408: components["responses"]["408"];
             readonly 413: components["responses"]["413"];
+            readonly 415: components["responses"]["415"];
             readonly 429: components["responses"]["429"];
             readonly 503: components["responses"]["503"];
+            readonly 507: components["responses"]["507"];
         };
     };
     readonly delete_crud_user_device_stream: {
@@ -1529,6 +1757,57 @@ export interface operations {
             readonly 401: components["responses"]["401"];
             readonly 403: components["responses"]["403"];
             readonly 404: components["responses"]["404"];
+            readonly 429: components["responses"]["429"];
+            readonly 503: components["responses"]["503"];
+            readonly 507: components["responses"]["507"];
+        };
+    };
+    readonly get_crud_user_device_stream_changes: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description Mean the substream of requests to the owner of the stream. */
+                readonly downlink?: boolean;
+                /** @description At most about so many changes. */
+                readonly limit?: number;
+                /** @description Only what happened behind this cursor: one that came with changes, or with datapoints of a subscription. Without it: from the beginning of the stream. */
+                readonly since?: string;
+            };
+            readonly header?: never;
+            readonly path: {
+                /**
+                 * @description Name of the device
+                 * @example phone
+                 */
+                readonly device: string;
+                /**
+                 * @description Name of the stream
+                 * @example steps
+                 */
+                readonly stream: string;
+                /**
+                 * @description Name of the user
+                 * @example alice
+                 */
+                readonly user: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Some changes, and where to go on */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Changes"];
+                };
+            };
+            readonly 400: components["responses"]["400"];
+            readonly 401: components["responses"]["401"];
+            readonly 403: components["responses"]["403"];
+            readonly 404: components["responses"]["404"];
+            readonly 409: components["responses"]["409"];
             readonly 429: components["responses"]["429"];
             readonly 503: components["responses"]["503"];
         };
@@ -1629,7 +1908,7 @@ export interface operations {
                 readonly verdicts?: boolean;
             };
             readonly header?: {
-                /** @description Makes the request safe to repeat for an hour (a setting): with the same key and the same body it is carried out once. With another body it is a 409. Has no effect beside `source`. */
+                /** @description Makes the request safe to repeat for an hour (a setting): with the same key and the same body it is carried out once, and has the same answer. For any other request to the stream the key is a 409: take a new one for each. Has no effect beside `source`. */
                 readonly "Idempotency-Key"?: string;
             };
             readonly path: {
@@ -1651,7 +1930,7 @@ export interface operations {
             };
             readonly cookie?: never;
         };
-        /** @description An array of datapoints. Without `t`, or with 0, a datapoint gets the server's time. `o` is set by the server. By `Content-Type` it may also be NDJSON, CSV with a header, or an Arrow stream (not compressed, without dictionaries and nested columns); any other content type counts as JSON. Times have a zone, or are in seconds. `Content-Encoding: gzip` is understood. */
+        /** @description An array of datapoints. Without `t`, or with 0, a datapoint gets the server's time. `o` is set by the server. By `Content-Type` it may also be NDJSON, CSV with a header, or an Arrow stream (not compressed, without dictionaries and nested columns); any other content type counts as JSON. Times have a zone, or are in seconds. `Content-Encoding: gzip` and `zstd` are understood. */
         readonly requestBody: {
             readonly content: {
                 /**
@@ -1690,6 +1969,7 @@ export interface operations {
             readonly 429: components["responses"]["429"];
             readonly 501: components["responses"]["501"];
             readonly 503: components["responses"]["503"];
+            readonly 507: components["responses"]["507"];
         };
     };
     readonly post_crud_user_device_stream_data: {
@@ -1709,7 +1989,7 @@ export interface operations {
                 readonly verdicts?: boolean;
             };
             readonly header?: {
-                /** @description Makes the request safe to repeat for an hour (a setting): with the same key and the same body it is carried out once. With another body it is a 409. Has no effect beside `source`. */
+                /** @description Makes the request safe to repeat for an hour (a setting): with the same key and the same body it is carried out once, and has the same answer. For any other request to the stream the key is a 409: take a new one for each. Has no effect beside `source`. */
                 readonly "Idempotency-Key"?: string;
             };
             readonly path: {
@@ -1731,7 +2011,7 @@ export interface operations {
             };
             readonly cookie?: never;
         };
-        /** @description An array of datapoints. Without `t`, or with 0, a datapoint gets the server's time. `o` is set by the server. By `Content-Type` it may also be NDJSON, CSV with a header, or an Arrow stream (not compressed, without dictionaries and nested columns); any other content type counts as JSON. Times have a zone, or are in seconds. `Content-Encoding: gzip` is understood. */
+        /** @description An array of datapoints. Without `t`, or with 0, a datapoint gets the server's time. `o` is set by the server. By `Content-Type` it may also be NDJSON, CSV with a header, or an Arrow stream (not compressed, without dictionaries and nested columns); any other content type counts as JSON. Times have a zone, or are in seconds. `Content-Encoding: gzip` and `zstd` are understood. */
         readonly requestBody: {
             readonly content: {
                 /**
@@ -1770,6 +2050,67 @@ export interface operations {
             readonly 429: components["responses"]["429"];
             readonly 501: components["responses"]["501"];
             readonly 503: components["responses"]["503"];
+            readonly 507: components["responses"]["507"];
+        };
+    };
+    readonly delete_crud_user_device_stream_data: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description First index, inclusive. Negative: from the end. */
+                readonly i1?: number;
+                /** @description Last index, exclusive. Negative: from the end. Left out: to the end; 0: a 400. */
+                readonly i2?: number;
+                /** @description Keep nothing of them. This cannot be undone. */
+                readonly purge?: boolean;
+                /** @description Seconds since 1970: only datapoints after this time. */
+                readonly t1?: number;
+                /** @description Seconds since 1970: only datapoints up to and at this time. Left out: to the end; 0: a 400. */
+                readonly t2?: number;
+                /** @description The reason, for the history. */
+                readonly why?: string;
+            };
+            readonly header?: {
+                /** @description Makes the request safe to repeat for an hour (a setting): with the same key and the same body it is carried out once, and has the same answer. For any other request to the stream the key is a 409: take a new one for each. */
+                readonly "Idempotency-Key"?: string;
+            };
+            readonly path: {
+                /**
+                 * @description Name of the device
+                 * @example phone
+                 */
+                readonly device: string;
+                /**
+                 * @description Name of the stream
+                 * @example steps
+                 */
+                readonly stream: string;
+                /**
+                 * @description Name of the user
+                 * @example alice
+                 */
+                readonly user: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description What was done, as the history tells it */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Correction"];
+                };
+            };
+            readonly 400: components["responses"]["400"];
+            readonly 401: components["responses"]["401"];
+            readonly 403: components["responses"]["403"];
+            readonly 404: components["responses"]["404"];
+            readonly 409: components["responses"]["409"];
+            readonly 429: components["responses"]["429"];
+            readonly 503: components["responses"]["503"];
+            readonly 507: components["responses"]["507"];
         };
     };
     readonly patch_crud_user_device_stream_data: {
@@ -1777,6 +2118,8 @@ export interface operations {
             readonly query?: {
                 /** @description Mean the substream of requests to the owner of the stream. */
                 readonly downlink?: boolean;
+                /** @description `skip`: leave out datapoints of which the same `t` and an equal `d` is stored already (`1` equals `1.0`, and not `true`). With `verdicts=true` the report says how many. Those that are twice in the request stay so. */
+                readonly duplicates?: "keep" | "skip";
                 /** @description Number of the first datapoint of the upload. */
                 readonly first?: number;
                 /** @description These datapoints tell what was, as when data is moved from another server: those of a downlink ask nothing of its device. */
@@ -1789,7 +2132,7 @@ export interface operations {
                 readonly verdicts?: boolean;
             };
             readonly header?: {
-                /** @description Makes the request safe to repeat for an hour (a setting): with the same key and the same body it is carried out once. With another body it is a 409. Has no effect beside `source`. */
+                /** @description Makes the request safe to repeat for an hour (a setting): with the same key and the same body it is carried out once, and has the same answer. For any other request to the stream the key is a 409: take a new one for each. Has no effect beside `source`. */
                 readonly "Idempotency-Key"?: string;
             };
             readonly path: {
@@ -1811,7 +2154,7 @@ export interface operations {
             };
             readonly cookie?: never;
         };
-        /** @description An array of datapoints. Without `t`, or with 0, a datapoint gets the server's time. `o` is set by the server. By `Content-Type` it may also be NDJSON, CSV with a header, or an Arrow stream (not compressed, without dictionaries and nested columns); any other content type counts as JSON. Times have a zone, or are in seconds. `Content-Encoding: gzip` is understood. */
+        /** @description An array of datapoints. Without `t`, or with 0, a datapoint gets the server's time. `o` is set by the server. By `Content-Type` it may also be NDJSON, CSV with a header, or an Arrow stream (not compressed, without dictionaries and nested columns); any other content type counts as JSON. Times have a zone, or are in seconds. `Content-Encoding: gzip` and `zstd` are understood. */
         readonly requestBody: {
             readonly content: {
                 /**
@@ -1850,6 +2193,228 @@ export interface operations {
             readonly 429: components["responses"]["429"];
             readonly 501: components["responses"]["501"];
             readonly 503: components["responses"]["503"];
+            readonly 507: components["responses"]["507"];
+        };
+    };
+    readonly put_crud_user_device_stream_datapoint: {
+        readonly parameters: {
+            readonly query: {
+                /** @description Index of the datapoint. Negative: from the end. */
+                readonly i: number;
+            };
+            readonly header?: {
+                /** @description Makes the request safe to repeat for an hour (a setting): with the same key and the same body it is carried out once, and has the same answer. For any other request to the stream the key is a 409: take a new one for each. */
+                readonly "Idempotency-Key"?: string;
+            };
+            readonly path: {
+                /**
+                 * @description Name of the device
+                 * @example phone
+                 */
+                readonly device: string;
+                /**
+                 * @description Name of the stream
+                 * @example steps
+                 */
+                readonly stream: string;
+                /**
+                 * @description Name of the user
+                 * @example alice
+                 */
+                readonly user: string;
+            };
+            readonly cookie?: never;
+        };
+        /** @description With `t`, the time stamp that the datapoint has, nothing is changed if it has another (409). */
+        readonly requestBody: {
+            readonly content: {
+                /**
+                 * @example {
+                 *       "d": 71.5,
+                 *       "why": "a typing error"
+                 *     }
+                 */
+                readonly "application/json": components["schemas"]["PointUpdate"];
+            };
+        };
+        readonly responses: {
+            /** @description What was done, as the history tells it */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Correction"];
+                };
+            };
+            readonly 400: components["responses"]["400"];
+            readonly 401: components["responses"]["401"];
+            readonly 403: components["responses"]["403"];
+            readonly 404: components["responses"]["404"];
+            readonly 408: components["responses"]["408"];
+            readonly 409: components["responses"]["409"];
+            readonly 413: components["responses"]["413"];
+            readonly 415: components["responses"]["415"];
+            readonly 429: components["responses"]["429"];
+            readonly 503: components["responses"]["503"];
+            readonly 507: components["responses"]["507"];
+        };
+    };
+    readonly get_crud_user_device_stream_history: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description Only those with a smaller id. */
+                readonly before?: number;
+                /** @description At most this many. */
+                readonly limit?: number;
+            };
+            readonly header?: never;
+            readonly path: {
+                /**
+                 * @description Name of the device
+                 * @example phone
+                 */
+                readonly device: string;
+                /**
+                 * @description Name of the stream
+                 * @example steps
+                 */
+                readonly stream: string;
+                /**
+                 * @description Name of the user
+                 * @example alice
+                 */
+                readonly user: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The newest first */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": readonly components["schemas"]["Correction"][];
+                };
+            };
+            readonly 400: components["responses"]["400"];
+            readonly 401: components["responses"]["401"];
+            readonly 403: components["responses"]["403"];
+            readonly 404: components["responses"]["404"];
+            readonly 429: components["responses"]["429"];
+            readonly 503: components["responses"]["503"];
+        };
+    };
+    readonly get_crud_user_device_stream_history_correction: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description What the answer is: a JSON array of datapoints (`json`), a datapoint in JSON on each line (`ndjson`), a table as text, with a header (`csv`), an Arrow IPC stream (`arrow`), a Parquet file (`parquet`). Wins over the header `Accept`; without both it is JSON. With `arrow` and `parquet`, which a server may lack (501), all errors come before the answer begins, and a very long one is a 413. */
+                readonly format?: "json" | "ndjson" | "csv" | "arrow" | "parquet";
+            };
+            readonly header?: never;
+            readonly path: {
+                /**
+                 * @description Id of the correction
+                 * @example 7
+                 */
+                readonly correction: number;
+                /**
+                 * @description Name of the device
+                 * @example phone
+                 */
+                readonly device: string;
+                /**
+                 * @description Name of the stream
+                 * @example steps
+                 */
+                readonly stream: string;
+                /**
+                 * @description Name of the user
+                 * @example alice
+                 */
+                readonly user: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Datapoints, oldest first */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": readonly components["schemas"]["Datapoint"][];
+                    readonly "application/vnd.apache.arrow.stream": unknown;
+                    readonly "application/vnd.apache.parquet": unknown;
+                    readonly "application/x-ndjson": unknown;
+                    readonly "text/csv": unknown;
+                };
+            };
+            readonly 400: components["responses"]["400"];
+            readonly 401: components["responses"]["401"];
+            readonly 403: components["responses"]["403"];
+            readonly 404: components["responses"]["404"];
+            readonly 406: components["responses"]["406"];
+            readonly 409: components["responses"]["409"];
+            readonly 413: components["responses"]["413"];
+            readonly 429: components["responses"]["429"];
+            readonly 501: components["responses"]["501"];
+            readonly 503: components["responses"]["503"];
+        };
+    };
+    readonly post_crud_user_device_stream_undo: {
+        readonly parameters: {
+            readonly query: {
+                /** @description Its id, as the history tells. */
+                readonly correction: number;
+                /** @description The reason, for the history. */
+                readonly why?: string;
+            };
+            readonly header?: {
+                /** @description Makes the request safe to repeat for an hour (a setting): with the same key and the same body it is carried out once, and has the same answer. For any other request to the stream the key is a 409: take a new one for each. */
+                readonly "Idempotency-Key"?: string;
+            };
+            readonly path: {
+                /**
+                 * @description Name of the device
+                 * @example phone
+                 */
+                readonly device: string;
+                /**
+                 * @description Name of the stream
+                 * @example steps
+                 */
+                readonly stream: string;
+                /**
+                 * @description Name of the user
+                 * @example alice
+                 */
+                readonly user: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description What was done, as the history tells it */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Correction"];
+                };
+            };
+            readonly 400: components["responses"]["400"];
+            readonly 401: components["responses"]["401"];
+            readonly 403: components["responses"]["403"];
+            readonly 404: components["responses"]["404"];
+            readonly 409: components["responses"]["409"];
+            readonly 429: components["responses"]["429"];
+            readonly 503: components["responses"]["503"];
+            readonly 507: components["responses"]["507"];
         };
     };
     readonly get_docs: {
@@ -1953,7 +2518,7 @@ export interface operations {
         readonly parameters: {
             readonly query?: never;
             readonly header?: {
-                /** @description Makes the request safe to repeat for an hour (a setting): with the same key and the same body it is carried out once. With another body it is a 409. */
+                /** @description Makes the request safe to repeat for an hour (a setting): with the same key and the same body it is carried out once, and has the same answer. For any other request to the stream the key is a 409: take a new one for each. */
                 readonly "Idempotency-Key"?: string;
             };
             readonly path: {
@@ -2003,8 +2568,10 @@ export interface operations {
             readonly 408: components["responses"]["408"];
             readonly 409: components["responses"]["409"];
             readonly 413: components["responses"]["413"];
+            readonly 415: components["responses"]["415"];
             readonly 429: components["responses"]["429"];
             readonly 503: components["responses"]["503"];
+            readonly 507: components["responses"]["507"];
         };
     };
     readonly get_downlink_user_device_stream_downlink: {
@@ -2112,8 +2679,10 @@ export interface operations {
             readonly 408: components["responses"]["408"];
             readonly 409: components["responses"]["409"];
             readonly 413: components["responses"]["413"];
+            readonly 415: components["responses"]["415"];
             readonly 429: components["responses"]["429"];
             readonly 503: components["responses"]["503"];
+            readonly 507: components["responses"]["507"];
         };
     };
     readonly get_feed_user_device_feed: {
@@ -2479,6 +3048,7 @@ export interface operations {
             readonly 406: components["responses"]["406"];
             readonly 408: components["responses"]["408"];
             readonly 413: components["responses"]["413"];
+            readonly 415: components["responses"]["415"];
             readonly 429: components["responses"]["429"];
             readonly 501: components["responses"]["501"];
             readonly 503: components["responses"]["503"];
@@ -2544,6 +3114,7 @@ export interface operations {
             readonly 406: components["responses"]["406"];
             readonly 408: components["responses"]["408"];
             readonly 413: components["responses"]["413"];
+            readonly 415: components["responses"]["415"];
             readonly 429: components["responses"]["429"];
             readonly 501: components["responses"]["501"];
             readonly 503: components["responses"]["503"];
@@ -2604,6 +3175,7 @@ export interface operations {
             readonly 408: components["responses"]["408"];
             readonly 413: components["responses"]["413"];
             readonly 503: components["responses"]["503"];
+            readonly 507: components["responses"]["507"];
         };
     };
     readonly get_healthz: {
