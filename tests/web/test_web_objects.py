@@ -190,6 +190,28 @@ def test_all_fields_of_a_stream_and_deleting_it(person: Person) -> None:
         assert not db(f"{person.name}/phone/steps").exists()
 
 
+def test_how_long_values_are_kept_is_chosen_and_confirmed(person: Person) -> None:
+    with person.api() as db:
+        db(f"{person.name}/user/noise").create()
+    person.sign_in(f"/edit/stream/{person.name}/user/noise")
+    person.page.get_by_label("Keep values").select_option("for 7 days")
+    person.press("Save")
+    person.sees("Nothing has been saved: this has to be confirmed.")
+    with person.api() as db:
+        assert db(f"{person.name}/user/noise").keep == 0
+    person.page.get_by_label("Delete what is older than 7 days, now and from now on").check()
+    person.press("Save")
+    person.is_notified("Saved.")
+    with person.api() as db:
+        assert db(f"{person.name}/user/noise").keep == 7 * 86_400
+    person.open(f"/edit/stream/{person.name}/user/noise")
+    person.page.get_by_label("Keep values").select_option("for ever")
+    person.press("Save")
+    person.is_notified("Saved.")
+    with person.api() as db:
+        assert db(f"{person.name}/user/noise").keep == 0
+
+
 def test_administrator_looks_after_users(person: Person) -> None:
     with person.server.connect() as db:
         db(person.name).set({"role": "admin"})

@@ -16,6 +16,7 @@ import { Danger } from "./Danger";
 import { crumbsOf } from "./Device";
 
 const ROLES: readonly (readonly [string, string])[] = [
+  ["appender", "appender: only adds to its own streams, and changes nothing"],
   ["none", "none: only its own streams"],
   ["reader", "reader: may also read all that its user has"],
   ["writer", "writer: may also write to all that its user has"],

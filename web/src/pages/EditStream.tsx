@@ -5,6 +5,7 @@ import { nameFault, nameOf } from "../lib/names";
 import { DATATYPES, PRESETS } from "../lib/presets";
 import { navigate, to } from "../lib/router";
 import { parseSchema, schemaFault, schemaWords, valueFault } from "../lib/schema";
+import { durationText } from "../lib/time";
 import { Fault, Loading, Page } from "../ui/basics";
 import { DeleteDialog } from "../ui/Dialog";
 import { AreaField, CheckField, Form, SelectField, TextField } from "../ui/fields";
@@ -65,19 +66,25 @@ function StreamForm({
     schema: pretty(given.schema ?? (fresh ? '{"type":"number"}' : "{}")),
     datatype: given.datatype ?? "",
     ephemeral: given.ephemeral ?? false,
+    keep: given.keep ?? 0,
     downlink: given.downlink ?? false,
   });
   const { values, set } = fields;
   const [ownName, setOwnName] = useState(false);
   const [tried, setTried] = useState(false);
   const [deleting, setDeleting] = useState(false);
+  const [understood, setUnderstood] = useState(false);
   const datatypes = useId();
   const faults = {
     name: fresh ? nameFault(values.name, taken) : null,
     schema: schemaFault(values.schema),
   };
+  const before = given.keep ?? 0;
+  // What is too old then is gone for good, so a wrong choice in a list is not enough for that.
+  const loses = !fresh && !values.ephemeral && values.keep > 0 && (before === 0 || values.keep < before);
   const action = useAction(async () => {
     const { name: _, ...changes } = fields.changes;
+    if (values.ephemeral) delete changes.keep;
     if (fresh) {
       await createStream([user, device, values.name], { ...changes, schema: values.schema });
       notify(`The stream ${values.name} was created.`);
@@ -98,7 +105,7 @@ function StreamForm({
           busyText="Saving"
           onSubmit={() => {
             setTried(true);
-            if (Object.values(faults).every((fault) => fault === null)) void action.run();
+            if (Object.values(faults).every((fault) => fault === null) && (!loses || understood)) void action.run();
           }}
         >
           <TextField
@@ -162,6 +169,23 @@ function StreamForm({
             checked={values.ephemeral}
             onChange={(value) => set("ephemeral", value)}
           />
+          {!values.ephemeral && (
+            <SelectField
+              label="Keep values"
+              value={String(values.keep)}
+              options={keepOptions(before)}
+              help="What is older is deleted by itself, and cannot be brought back."
+              onChange={(value) => set("keep", Number(value))}
+            />
+          )}
+          {loses && (
+            <CheckField
+              label={`Delete what is older than ${durationText(values.keep)}, now and from now on`}
+              help={tried && !understood ? "Nothing has been saved: this has to be confirmed." : "It is gone for good."}
+              checked={understood}
+              onChange={setUnderstood}
+            />
+          )}
         </Form>
       </div>
       {!fresh && <Danger kind="stream" onDelete={() => setDeleting(true)} />}
@@ -180,6 +204,15 @@ function StreamForm({
       )}
     </>
   );
+}
+
+const DAY_S = 86_400;
+const KEEP_S = [DAY_S, 7 * DAY_S, 30 * DAY_S, 365 * DAY_S, 5 * 365 * DAY_S];
+
+/** How long values can be kept; `now` is among it. */
+function keepOptions(now: number): (readonly [string, string])[] {
+  const all = [...new Set([...KEEP_S, ...(now > 0 ? [now] : [])])].sort((a, b) => a - b);
+  return [["0", "for ever"], ...all.map((s) => [String(s), `for ${durationText(s)}`] as const)];
 }
 
 /** What values the stream takes: chosen from kinds in words, or written as JSON Schema, which is checked meanwhile. */
