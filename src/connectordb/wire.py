@@ -169,6 +169,8 @@ class Stream(msgspec.Struct, omit_defaults=True, kw_only=True):
     """A stream as the asker may see it: what may not be read is left out.
 
     `device`, the name of its device, is there only in the list of all streams of a user; `keep` only if it is not 0.
+    `points`, how many datapoints it has, and `newest`, the time stamp of the newest one, are there only if asked for;
+    without a datapoint, there is no `newest`.
     """
 
     name: str | msgspec.UnsetType = msgspec.UNSET
@@ -181,6 +183,8 @@ class Stream(msgspec.Struct, omit_defaults=True, kw_only=True):
     downlink: bool | msgspec.UnsetType = msgspec.UNSET
     keep: float | msgspec.UnsetType = msgspec.UNSET
     device: str | msgspec.UnsetType = msgspec.UNSET
+    points: int | msgspec.UnsetType = msgspec.UNSET
+    newest: float | msgspec.UnsetType = msgspec.UNSET
 
 
 class Refusal(msgspec.Struct, kw_only=True):

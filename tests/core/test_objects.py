@@ -7,6 +7,7 @@ from importlib import resources
 from typing import Any
 
 import pytest
+from msgspec import UNSET
 
 from connectordb import errors, wire
 from connectordb.core import ROOT, Permissions
@@ -211,6 +212,28 @@ def test_lists_of_streams_can_be_narrowed(world: Any) -> None:
     assert names(public=True) == {"a"}
     assert names(downlink=True) == {"b"}
     assert names(visible=True) == {"a", "c"}
+
+
+def test_lists_of_streams_tell_what_is_in_them_to_who_may_read_that(make_world: Any) -> None:
+    matrix = json.loads(resources.files("connectordb.core").joinpath("permissions.json").read_text())
+    public = matrix["access_levels"][matrix["user_roles"]["user"]["public_access_level"]]
+    read = matrix["rw_access"][public["read_access"]]
+    matrix["rw_access"]["names"] = {**read, "can_access_stream_data": False}
+    public["read_access"] = "names"
+    world = make_world(permissions=Permissions(json.dumps(matrix).encode()))
+    world.user("alice")
+    world.user("bob")
+    phone = world.device("alice/phone", public=True)
+    for path in ("alice/phone/a", "alice/phone/b"):
+        world.stream(path)
+    world.run(world.core.insert(phone, ("alice", "phone", "a"), [Datapoint(10.0, 1), Datapoint(20.0, 2)]))
+
+    def told(actor: str, **kw: bool) -> dict[str, tuple[Any, Any]]:
+        found = world.core.list_user_streams(world.actor(actor), "alice", visible=True, **kw)
+        return {stream.name: (stream.points, stream.newest) for stream in found}
+
+    assert told("alice/user", newest=True) == {"a": (2, 20.0), "b": (0, UNSET)}
+    assert told("alice/user") == told("bob/user", newest=True) == {"a": (UNSET, UNSET), "b": (UNSET, UNSET)}
 
 
 @pytest.mark.parametrize(

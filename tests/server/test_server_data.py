@@ -40,6 +40,18 @@ def stored(client: Any, data: str) -> list[tuple[float, Any]]:
     return [(p["t"], p.get("d")) for p in client("GET", data + "?i1=0").json()]
 
 
+def test_a_list_of_streams_tells_how_much_is_in_each(client: Any) -> None:
+    for name in ("full", "empty"):
+        client("POST", f"/crud/test/user/{name}", {})
+    client("PATCH", "/crud/test/user/full/data", [{"t": 1.5, "d": 1}, {"t": 2.5, "d": 2}])
+    found = {s["name"]: s for s in client("GET", "/crud/test?q=streams&newest=true").json()}
+    assert (found["full"]["points"], found["full"]["newest"]) == (2, 2.5)
+    assert (found["empty"]["points"], "newest" in found["empty"]) == (0, False)
+    assert not any("points" in s for s in client("GET", "/crud/test?q=streams").json())
+    for name in ("full", "empty"):
+        client("DELETE", f"/crud/test/user/{name}")
+
+
 def test_post_is_ordered_put_restamps_patch_merges(client: Any, data: str) -> None:
     for method, body in (("POST", points((10, 1))), ("PUT", points((5, 2))), ("PATCH", points((7, 3)))):
         answer = client(method, data, body)

@@ -219,6 +219,9 @@ class MemoryStore:
     def head(self, stream_id: int, substream: Substream) -> Head:
         return _head(self._state, stream_id, substream)
 
+    def heads(self, device_id: int) -> dict[int, Head]:
+        return {stream.id: self.head(stream.id, Substream.MAIN) for stream in self.streams(device_id)}
+
     def index_at(self, stream_id: int, substream: Substream, t: float) -> int:
         return _index_at(_sequence(self._state, stream_id, substream), t)
 

@@ -636,3 +636,20 @@ def test_closing_carries_out_what_was_submitted_and_then_refuses(store: Store, s
     with pytest.raises(Unavailable):
         store.submit(lambda tx: None).result()
     store.close()
+
+
+def test_the_heads_of_a_device_are_those_of_its_streams(store: Store) -> None:
+    """Not of their downlinks, and not of another device."""
+    first, second, empty = make_streams(store, 3)
+    insert(store, first, block((1.0, "a"), (2.0, "b")))
+    insert(store, second, block((5.0, "late")))
+    insert(store, second, block((3.0, "early")), mode=Mode.MERGE)
+    insert(store, empty, block((9.0, "asked")), substream=DOWNLINK)
+    user = store.user("alice")
+    assert user is not None
+    [device] = store.devices(user.id)
+    heads = store.heads(device.id)
+    assert heads == {stream: store.head(stream, MAIN) for stream in (first, second, empty)}
+    assert [(heads[stream].n, heads[stream].t) for stream in (first, second, empty)] == [(2, 2.0), (2, 5.0), (0, 0.0)]
+    other = store.submit(lambda tx: tx.create_device(Device(user_id=user.id, name="tablet"))).result()
+    assert store.heads(other.id) == {}

@@ -75,7 +75,14 @@ class ObjectRules(Context):
         return [view_stream(s, access) for s in self.store.streams(owner.id)]
 
     def list_user_streams(
-        self, actor: Actor, user: str, *, public: bool = False, downlink: bool = False, visible: bool = False
+        self,
+        actor: Actor,
+        user: str,
+        *,
+        public: bool = False,
+        downlink: bool = False,
+        visible: bool = False,
+        newest: bool = False,
     ) -> list[wire.Stream]:
         """Return the streams of all of *user*'s devices that *actor* may see, each with its device's name.
 
@@ -83,18 +90,21 @@ class ObjectRules(Context):
             public: Only those of public devices.
             downlink: Only downlinks.
             visible: Not those of devices that are not visible.
+            newest: Tell of each how many datapoints there are, and when the newest one is of, if they may be read.
         """
         owner, access = self.find_user(actor, user)
         _check_can("list_streams", access, user)
-        return [
-            view_stream(stream, device_access, device.name)
-            for device, device_access in self._visible_devices(actor, owner)
-            if "can_access_stream" in device_access.read
-            and (device.public or not public)
-            and (device.visible or not visible)
-            for stream in self.store.streams(device.id)
-            if stream.downlink or not downlink
-        ]
+        found: list[wire.Stream] = []
+        for device, device_access in self._visible_devices(actor, owner):
+            if "can_access_stream" not in device_access.read:
+                continue
+            if (public and not device.public) or (visible and not device.visible):
+                continue
+            heads = self.store.heads(device.id) if newest and "can_access_stream_data" in device_access.read else {}
+            for stream in self.store.streams(device.id):
+                if stream.downlink or not downlink:
+                    found.append(view_stream(stream, device_access, device.name, heads.get(stream.id)))
+        return found
 
     def read_user(self, actor: Actor, name: str) -> wire.User:
         """Return the user, as *actor* may see it."""

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from .. import wire
-from ..store.records import Device, Stream, User
+from ..store.records import Device, Head, Stream, User
 from .fields import FIELDS, STORED
 from .permissions import Access
 
@@ -24,13 +24,17 @@ def view_device(device: Device, access: Access) -> wire.Device:
     return wire.Device(**_readable("device", device, access))
 
 
-def view_stream(stream: Stream, access: Access, device: str | None = None) -> wire.Stream:
-    """Return the readable fields of *stream*, and the name of its *device* if given."""
+def view_stream(stream: Stream, access: Access, device: str | None = None, head: Head | None = None) -> wire.Stream:
+    """Return the readable fields of *stream*, and the name of its *device* and what *head* tells, if given."""
     view = wire.Stream(**_readable("stream", stream, access))
     if not view.keep:  # as ConnectorDB 0.3 shows streams
         view.keep = msgspec.UNSET
     if device is not None:
         view.device = device
+    if head is not None:
+        view.points = head.n
+        if head.n:
+            view.newest = head.t
     return view
 
 

@@ -39,7 +39,7 @@ _stream_create = msgspec.json.Decoder(StreamCreate | None)
 _changes = msgspec.json.Decoder(dict[str, Any])
 
 _COUNTS = {"countusers": "users", "countdevices": "devices", "countstreams": "streams"}
-_STREAM_FILTERS = ("public", "downlink", "visible")
+_STREAM_OPTIONS = ("public", "downlink", "visible", "newest")
 
 
 async def read_root(state: State, request: Request) -> Reply:
@@ -65,16 +65,16 @@ async def read_user(state: State, request: Request) -> Reply:
     (user,) = request.args
     params = request.params
     q = params.get("q")
-    if q != "streams" and not params.keys().isdisjoint(_STREAM_FILTERS):
-        raise Invalid(f"{', '.join(_STREAM_FILTERS)} choose among streams: they need q=streams")
+    if q != "streams" and not params.keys().isdisjoint(_STREAM_OPTIONS):
+        raise Invalid(f"{', '.join(_STREAM_OPTIONS)} go with q=streams")
     match q:
         case None:
             return json_reply(state.core.read_user(request.actor, user))
         case "ls" | "devices":
             return json_reply(state.core.list_devices(request.actor, user))
         case "streams":
-            filters = {name: flag(params, name) for name in _STREAM_FILTERS}
-            return json_reply(state.core.list_user_streams(request.actor, user, **filters))
+            options = {name: flag(params, name) for name in _STREAM_OPTIONS}
+            return json_reply(state.core.list_user_streams(request.actor, user, **options))
         case other:
             raise _unknown_query(other, "ls", "devices", "streams")
 

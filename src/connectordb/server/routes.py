@@ -285,6 +285,7 @@ ROUTES: tuple[Route, ...] = (
         Param("public", _FLAG, "With q=streams: only those of public devices."),
         Param("downlink", _FLAG, "With q=streams: only downlinks."),
         Param("visible", _FLAG, "With q=streams: not those of invisible devices."),
+        Param("newest", _FLAG, "With q=streams: also how many datapoints each has, and when the newest one is of."),
     ),
     *_object(
         "device",

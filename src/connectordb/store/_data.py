@@ -20,9 +20,9 @@ from ._key import place_of
 from ._objects import path_of
 from ._runs import summaries_of
 from ._text import join, split, time_of
-from .records import Head, Summary
+from .records import Head, Substream, Summary
 
-__all__ = ["PAGE_BYTES_MAX", "PAGE_POINTS", "Run", "View", "read_head", "read_sealed"]
+__all__ = ["PAGE_BYTES_MAX", "PAGE_POINTS", "Run", "View", "read_head", "read_heads", "read_sealed"]
 
 PAGE_POINTS = 1_000
 """A page ends with the first run that brings it to so many datapoints. One that begins in a block is what is wanted of
@@ -36,6 +36,7 @@ SUMMARIES = 2_000
 """Of so many runs at most it is told in one step what is known of them."""
 
 _HEAD = "SELECT n, t, arrivals, merges FROM heads WHERE substream = ?"
+_HEADS = "SELECT id, n, t, arrivals, merges FROM streams JOIN heads ON substream = 2 * id + ? WHERE device_id = ?"
 _SEALED = "SELECT sealed FROM heads WHERE substream = ?"
 _ROW = "SELECT place, n, t1, t2, coalesce(size, length(points)), block FROM runs"
 _RUN = f"{_ROW} WHERE place <= ? ORDER BY place DESC LIMIT 1"
@@ -60,6 +61,12 @@ def read_head(connection: apsw.Connection, key: int) -> Head:
     if not rows:
         raise NotFound("the stream does not exist")
     return Head(*rows[0])
+
+
+def read_heads(connection: apsw.Connection, device_id: int) -> dict[int, Head]:
+    """Return the state of the main substream of each stream of a device, by the stream's id."""
+    rows = query(connection, _HEADS, (Substream.MAIN, device_id))
+    return {stream_id: Head(*rest) for stream_id, *rest in rows}
 
 
 def read_sealed(connection: apsw.Connection, key: int) -> int:

@@ -263,6 +263,9 @@ class Store(Protocol):
     def head(self, stream_id: int, substream: Substream) -> Head:
         """The state of a substream. Raises `NotFound`."""
 
+    def heads(self, device_id: int) -> dict[int, Head]:
+        """The main substream of each stream of the device, by the stream's id."""
+
     def index_at(self, stream_id: int, substream: Substream, t: float) -> int:
         """Index of the first datapoint after *t* (seconds); the length if there is none. Raises `NotFound`."""
 

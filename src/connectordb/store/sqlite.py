@@ -15,7 +15,7 @@ from ..query import Range
 from . import _corrections, _downlinks, _objects
 from ._cache import CacheStats
 from ._connection import SYNCHRONOUS, Readers, create_file, open_connection, prepare_writing, query
-from ._data import View, read_head
+from ._data import View, read_head, read_heads
 from ._group import Group
 from ._key import key_of
 from ._migrate import check_version, load_migrations, migrate
@@ -207,6 +207,10 @@ class SQLiteStore:
     def head(self, stream_id: int, substream: Substream) -> Head:
         with self._readers.borrow() as connection:
             return read_head(connection, key_of(stream_id, substream))
+
+    def heads(self, device_id: int) -> dict[int, Head]:
+        with self._readers.borrow() as connection:
+            return read_heads(connection, device_id)
 
     def index_at(self, stream_id: int, substream: Substream, t: float) -> int:
         with self._readers.snapshot() as connection:
