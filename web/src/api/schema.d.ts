@@ -933,6 +933,8 @@ export interface components {
          * @description A stream as the asker may see it: what may not be read is left out.
          *
          *         `device`, the name of its device, is there only in the list of all streams of a user; `keep` only if it is not 0.
+         *         `points`, how many datapoints it has, and `newest`, the time stamp of the newest one, are there only if asked for;
+         *         without a datapoint, there is no `newest`.
          */
         readonly Stream: {
             readonly datatype?: string;
@@ -943,7 +945,9 @@ export interface components {
             readonly icon?: string;
             readonly keep?: number;
             readonly name?: string;
+            readonly newest?: number;
             readonly nickname?: string;
+            readonly points?: number;
             readonly schema?: string;
         };
         /**
@@ -1232,6 +1236,8 @@ export interface operations {
             readonly query?: {
                 /** @description With q=streams: only downlinks. */
                 readonly downlink?: boolean;
+                /** @description With q=streams: also how many datapoints each has, and when the newest one is of. */
+                readonly newest?: boolean;
                 /** @description With q=streams: only those of public devices. */
                 readonly public?: boolean;
                 /** @description List the devices (`ls` is the same), or the streams of all. */
