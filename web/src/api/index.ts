@@ -1,5 +1,5 @@
 /** The calls that the pages make. */
-import { json, request, text, url, type Device, type Downlink, type Json, type Point, type Report, type Stream, type User } from "./client";
+import { json, Problem, request, text, url, type Device, type Downlink, type Json, type Point, type Report, type Stream, type User } from "./client";
 import type { components, paths } from "./schema";
 
 export * from "./client";
@@ -54,8 +54,12 @@ export const listDevices = async (user: string, signal?: AbortSignal): Promise<r
   (await json("get", CRUD_USER, { path: { user }, query: { q: "devices" }, signal })) as readonly Device[];
 
 /** The streams of all devices of a user; each with the name of its device. */
-export const listUserStreams = async (user: string, signal?: AbortSignal): Promise<readonly Stream[]> =>
-  (await json("get", CRUD_USER, { path: { user }, query: { q: "streams" }, signal })) as readonly Stream[];
+export const listUserStreams = async (
+  user: string,
+  signal?: AbortSignal,
+  filters: { readonly downlink?: boolean } = {},
+): Promise<readonly Stream[]> =>
+  (await json("get", CRUD_USER, { path: { user }, query: { q: "streams", ...filters }, signal })) as readonly Stream[];
 
 export const readDevice = async (user: string, device: string, signal?: AbortSignal): Promise<Device> =>
   (await json("get", CRUD_DEVICE, { path: { user, device }, signal })) as Device;
@@ -182,6 +186,17 @@ export const sendDownlink = (
     body: { d: d, expires: options.expires ?? null, supersede: options.supersede ?? false },
     headers: { "Idempotency-Key": options.key },
   });
+
+/** Whether one may give commands to the stream: giving none at all is refused to who may not. */
+export async function maySend(path: StreamPath, signal?: AbortSignal): Promise<boolean> {
+  try {
+    await request("put", DATA, { path: of(path), query: { downlink: true }, body: [], signal });
+    return true;
+  } catch (error) {
+    if (error instanceof Problem && error.status === 403) return false;
+    throw error;
+  }
+}
 
 export const listDownlinks = (path: StreamPath, limit: number, signal?: AbortSignal): Promise<readonly Downlink[]> =>
   json("get", DOWNLINKS, { path: of(path), query: { limit }, signal });

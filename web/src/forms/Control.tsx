@@ -1,8 +1,10 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 
 import { listDownlinks, newKey, readDownlink, readPoints, sendDownlink, type Downlink, type Json, type Stream, type StreamPath } from "../api";
+import { isFinal, LIFETIMES, STATE_WORDS, watchDownlink } from "../lib/commands";
 import { follow } from "../lib/live";
 import { parseSchema } from "../lib/schema";
+import { session } from "../lib/session";
 import { agoText, timeText } from "../lib/time";
 import { valueText } from "../plots/kinds";
 import { Fault } from "../ui/basics";
@@ -10,19 +12,6 @@ import { useAction, useId, useLoad, useNow } from "../ui/hooks";
 import { draftFault, ValueField, widgetOf, type Draft } from "./ValueField";
 
 const SHOWN = 5;
-const WAIT_S = 50;
-const PAUSE_MS = 3000;
-
-const STATE_WORDS: Readonly<Record<Downlink["state"], string>> = {
-  queued: "waits for the device",
-  delivered: "the device has it",
-  acknowledged: "done",
-  refused: "the device refused it",
-  expired: "too late: the device did not take it in time",
-  superseded: "replaced by a later one",
-};
-
-const isFinal = ({ state }: Downlink): boolean => state !== "queued" && state !== "delivered";
 
 const wordOf = (value: Json): string => (typeof value === "boolean" ? (value ? "on" : "off") : valueText(value, 60));
 
@@ -38,48 +27,43 @@ export function Control({ path, stream }: { path: StreamPath; stream: Stream }) 
   const [draft, setDraft] = useState<Draft>(undefined);
   const [tried, setTried] = useState(false);
   const [round, setRound] = useState(0);
+  const [lifetime, setLifetime] = useState("");
+  const lifetimeId = useId("lifetime");
   const ended = useRef(new AbortController());
   useEffect(() => {
     ended.current = new AbortController();
     const { current: controller } = ended;
-    const end = follow(key, ({ points }) => {
-      const last = points.at(-1);
-      if (last) current.set(last);
-    });
+    const ends = [
+      follow(key, ({ points }) => {
+        const last = points.at(-1);
+        if (last) current.set(last);
+      }),
+    ];
+    // Commands that others give. Who looks at the commands to its own device would take them, for the server.
+    const me = session.value;
+    if (!(me.state === "user" && path[0] === me.name && path[1] === me.device)) ends.push(follow(`${key}/downlink`, listed.reload));
     return () => {
       controller.abort();
-      end();
+      for (const end of ends) end();
     };
   }, [key]);
 
   const note = (downlink: Downlink): void => setChanged((was) => ({ ...was, [downlink.id]: downlink }));
-  const watch = async (downlink: Downlink): Promise<void> => {
-    let known = downlink;
-    const { signal } = ended.current;
-    while (!isFinal(known) && !signal.aborted) {
-      try {
-        // A wait ends only with what is final; that the device has it is to be seen before that.
-        known = await readDownlink(path, known.id, known.state === "queued" ? 1 : WAIT_S, signal);
-        note(known);
-      } catch {
-        await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
-      }
-    }
+  const watch = (downlink: Downlink): void => {
+    if (isFinal(downlink) || watched.current.has(downlink.id)) return;
+    watched.current.add(downlink.id);
+    const read = (wait: number, signal: AbortSignal): Promise<Downlink> => readDownlink(path, downlink.id, wait, signal);
+    void watchDownlink(downlink, read, note, ended.current.signal);
   };
   const watched = useRef(new Set<number>());
   useEffect(() => {
-    for (const downlink of listed.data ?? []) {
-      if (isFinal(downlink) || watched.current.has(downlink.id)) continue;
-      watched.current.add(downlink.id);
-      void watch(downlink);
-    }
+    for (const downlink of listed.data ?? []) watch(downlink);
   }, [listed.data]);
 
   const send = useAction(async (value: Json) => {
-    const sent = await sendDownlink(path, value, { supersede: true, key: newKey() });
+    const sent = await sendDownlink(path, value, { supersede: true, key: newKey(), ...(lifetime && { expires: Number(lifetime) }) });
     note(sent);
-    watched.current.add(sent.id);
-    void watch(sent);
+    watch(sent);
     // What it takes the place of has another state now.
     listed.reload();
     setDraft(undefined);
@@ -139,6 +123,18 @@ export function Control({ path, stream }: { path: StreamPath; stream: Stream }) 
           </button>
         </form>
       )}
+      <p class="lifetime small muted">
+        <label for={lifetimeId}>
+          Valid<span class="sr"> for the command to {name}</span>
+        </label>
+        <select id={lifetimeId} value={lifetime} onChange={(event) => setLifetime(event.currentTarget.value)}>
+          {LIFETIMES.map(([value, text]) => (
+            <option key={value} value={value}>
+              {text}
+            </option>
+          ))}
+        </select>
+      </p>
       <Fault error={current.error} retry={current.reload} />
       <Fault error={listed.error} retry={listed.reload} />
       {newest.length > 0 && (
