@@ -15,12 +15,16 @@ export function correlation(pairs: readonly (readonly [number, number])[]): Corr
     my += y / n;
   }
   let [sxx, syy, sxy] = [0, 0, 0];
+  let [xVaries, yVaries] = [false, false];
   for (const [x, y] of pairs) {
+    // Not told by the sums: the mean of equal numbers is not always the number itself, for a computer.
+    xVaries ||= x !== pairs[0]?.[0];
+    yVaries ||= y !== pairs[0]?.[1];
     sxx += (x - mx) ** 2;
     syy += (y - my) ** 2;
     sxy += (x - mx) * (y - my);
   }
-  const r = n > 1 && sxx > 0 && syy > 0 ? Math.max(-1, Math.min(1, sxy / Math.sqrt(sxx * syy))) : NaN;
+  const r = xVaries && yVaries && sxx > 0 && syy > 0 ? Math.max(-1, Math.min(1, sxy / Math.sqrt(sxx * syy))) : NaN;
   if (n < 3 || Number.isNaN(r)) return { r, n, p: NaN };
   const free = n - 2;
   return { r, n, p: 1 - r * r <= 0 ? 0 : incompleteBeta(1 - r * r, free / 2, 0.5) };

@@ -1,7 +1,23 @@
 import { useMemo, useState } from "preact/hooks";
 
 import { listUserStreams, queryDataset, queryMerge, readPoints, type Point, type StreamPath } from "../api";
-import { analysisFault, EMPTY, namesOf, ROWS_MAX, toCurl, toDataset, toMerge, toPython, type Analysis, type Column } from "../lib/analysis";
+import {
+  analysisFault,
+  BY_INDEX,
+  COLUMNS_MAX,
+  EMPTY_COLUMN,
+  namesOf,
+  pairsOf,
+  readAnalysis,
+  ROWS_MAX,
+  toCsv,
+  toCurl,
+  toDataset,
+  toMerge,
+  toPython,
+  type Analysis,
+  type Column,
+} from "../lib/analysis";
 import { readInterpolators } from "../lib/meta";
 import { place, setQuery } from "../lib/router";
 import { isObject } from "../lib/schema";
@@ -9,15 +25,17 @@ import { myName } from "../lib/session";
 import { correlation } from "../lib/stats";
 import { localInput, now, parseLocal, timeText, zone } from "../lib/time";
 import { numberText, valueText } from "../plots/kinds";
+import { saveBlob } from "../plots/looks";
 import { roomy, type Span } from "../plots/range";
 import { numbersIn } from "../plots/source";
 import { StaticSource } from "../plots/StaticSource";
 import { CopyButton, Fault, Loading, Page } from "../ui/basics";
-import { Form, SelectField, TextField } from "../ui/fields";
+import { CheckField, Form, SelectField, TextField } from "../ui/fields";
 import { useAction, useLoad } from "../ui/hooks";
 import { Icon } from "../ui/Icon";
 import { lazy } from "../ui/lazy";
 import { ScriptField } from "../ui/ScriptField";
+import { StreamField } from "../ui/StreamField";
 
 const LinePlot = lazy(() => import("../plots/LinePlot"));
 const Cloud = lazy(async () => ({ default: (await import("../plots/Scatter")).Cloud }));
@@ -29,6 +47,7 @@ const TIMES: readonly (readonly [string, string])[] = [
   ["31536000", "the last year"],
   ["0", "all"],
   ["-1", "from … to …"],
+  [String(BY_INDEX), "values by their number"],
 ];
 const STEPS: readonly (readonly [string, string])[] = [
   ["60", "each minute"],
@@ -50,7 +69,7 @@ export default function Analyse() {
   const user = myName.value;
   const streams = useLoad((signal) => listUserStreams(user, signal), [user]);
   const interpolators = useLoad(readInterpolators, []);
-  const [a, setA] = useState<Analysis>(() => read(place.value.query.get("q")));
+  const [a, setA] = useState<Analysis>(() => readAnalysis(place.value.query.get("q")));
   const [tried, setTried] = useState(false);
   const [result, setResult] = useState<Result | null>(null);
   const set = (changes: Partial<Analysis>): void => setA((was) => ({ ...was, ...changes }));
@@ -62,13 +81,10 @@ export default function Analyse() {
       a.kind === "merge" ? await queryMerge(toMerge(a, at)) : await queryDataset(toDataset(a, at));
     setResult({ analysis: a, at, rows });
   });
-  const choice = [
-    ["", "Choose a stream"] as const,
-    ...(streams.data ?? []).map((stream) => {
-      const path = `${user}/${stream.device}/${stream.name}`;
-      return [path, stream.nickname ? `${stream.nickname} (${stream.device})` : `${stream.device}/${stream.name}`] as const;
-    }),
-  ];
+  const own = (streams.data ?? []).map((stream) => {
+    const path = `${user}/${stream.device}/${stream.name}`;
+    return [path, stream.nickname ? `${stream.nickname} (${stream.device})` : `${stream.device}/${stream.name}`] as const;
+  });
   const column = (i: number, changes: Partial<Column>): void =>
     set({ columns: a.columns.map((other, j) => (i === j ? { ...other, ...changes } : other)) });
   return (
@@ -108,7 +124,21 @@ export default function Analyse() {
               }}
             />
           </div>
-          {a.last < 0 && (
+          {a.last === BY_INDEX && (
+            <div class="row">
+              <NumberField label="From number" value={a.i1} onChange={(i1) => set({ i1 })} help="The first is 0; -100 is the hundredth from the end." />
+              <NumberField label="Up to number" value={a.i2} onChange={(i2) => set({ i2 })} help="This one is not included; 0: to the end." />
+            </div>
+          )}
+          {a.last !== BY_INDEX && (a.kind === "merge" || a.x) && (
+            <NumberField
+              label={a.kind === "merge" ? "At most, of each stream" : "At most, of the rows’ stream"}
+              value={a.limit}
+              onChange={(limit) => set({ limit: Math.max(0, limit) })}
+              help="Counted from the beginning of the time; 0: all."
+            />
+          )}
+          {a.last === -1 && (
             <div class="row">
               <TextField type="datetime-local" step={1} label="From" value={localInput(a.t1)} onInput={(text) => set({ t1: parseLocal(text) ?? a.t1 })} />
               <TextField type="datetime-local" step={1} label="To" value={localInput(a.t2)} onInput={(text) => set({ t2: parseLocal(text) ?? a.t2 })} />
@@ -119,10 +149,11 @@ export default function Analyse() {
             <fieldset>
               <legend>A row for</legend>
               <div class="row">
-                <SelectField
+                <StreamField
                   label="Rows"
                   value={a.x}
-                  options={[["", "equal steps of time"], ...choice.slice(1).map(([key, text]) => [key, `each value of ${text}`] as const)]}
+                  first={["", "equal steps of time"]}
+                  own={own.map(([path, text]) => [path, `each value of ${text}`] as const)}
                   onChange={(x) => set({ x })}
                 />
                 {!a.x && (
@@ -148,7 +179,7 @@ export default function Analyse() {
             <fieldset key={i} class="column">
               <legend>{a.kind === "dataset" ? `Column ${i + 1}` : `Stream ${i + 1}`}</legend>
               <div class="row">
-                <SelectField label="Stream" value={one.stream} options={choice} onChange={(stream) => column(i, { stream })} />
+                <StreamField label="Stream" value={one.stream} own={own} onChange={(stream) => column(i, { stream })} />
                 {a.kind === "dataset" && (
                   <>
                     <SelectField
@@ -172,11 +203,13 @@ export default function Analyse() {
                 value={one.transform}
                 onInput={(transform) => column(i, { transform })}
                 check={checkOn(one.stream)}
+                {...(a.kind === "dataset" && one.more.length > 0 && { help: "Of its first stream." })}
               />
+              {a.kind === "dataset" && <Merged of={i + 1} column={one} own={own} onChange={(changes) => column(i, changes)} />}
             </fieldset>
           ))}
           <p>
-            <button type="button" disabled={a.columns.length >= 10} onClick={() => set({ columns: [...a.columns, EMPTY.columns[0] as Column] })}>
+            <button type="button" disabled={a.columns.length >= COLUMNS_MAX} onClick={() => set({ columns: [...a.columns, EMPTY_COLUMN] })}>
               <Icon name="plus" /> <span>{a.kind === "dataset" ? "Add a column" : "Add a stream"}</span>
             </button>
           </p>
@@ -204,13 +237,53 @@ function checkOn(stream: string): ((script: string, signal: AbortSignal) => Prom
   return (transform, signal) => readPoints(path, { i1: 0, i2: 1, transform }, signal);
 }
 
-function read(text: string | null): Analysis {
-  try {
-    const found = JSON.parse(text ?? "null") as Partial<Analysis> | null;
-    return found && Array.isArray(found.columns) ? { ...EMPTY, ...found } : EMPTY;
-  } catch {
-    return EMPTY;
-  }
+/** What else belongs to a column: streams that are merged with its own, and whether it may be empty. */
+function Merged({ of, column, own, onChange }: { of: number; column: Column; own: readonly (readonly [string, string])[]; onChange: (changes: Partial<Column>) => void }) {
+  const part = (i: number, changes: Partial<Column["more"][number]>): void =>
+    onChange({ more: column.more.map((other, j) => (i === j ? { ...other, ...changes } : other)) });
+  return (
+    <>
+      {column.more.map((one, i) => {
+        const which = `stream ${i + 2} of column ${of}`;
+        return (
+          <div class="row merged" key={i}>
+            <StreamField label={`Merged with: ${which}`} value={one.stream} own={own} onChange={(stream) => part(i, { stream })} />
+            <ScriptField label={`Transform of ${which}`} value={one.transform} onInput={(transform) => part(i, { transform })} check={checkOn(one.stream)} />
+            <button type="button" aria-label={`Remove ${which}`} onClick={() => onChange({ more: column.more.filter((_, j) => j !== i) })}>
+              <Icon name="trash" />
+            </button>
+          </div>
+        );
+      })}
+      <div class="row">
+        <CheckField label={`Rows without a value in column ${of}, too`} checked={column.allownil} onChange={(allownil) => onChange({ allownil })} />
+        <button type="button" class="plain" disabled={column.more.length >= COLUMNS_MAX - 1} onClick={() => onChange({ more: [...column.more, { stream: "", transform: "" }] })}>
+          <Icon name="plus" /> <span>Merge another stream into column {of}</span>
+        </button>
+      </div>
+    </>
+  );
+}
+
+/** A whole number; what is typed on the way to one stays. */
+function NumberField({ label, value, onChange, help }: { label: string; value: number; onChange: (value: number) => void; help: string }) {
+  const [text, setText] = useState(String(value));
+  const wrong = !/^-?\d{1,15}$/.test(text.trim());
+  return (
+    <TextField
+      label={label}
+      value={text}
+      help={help}
+      inputMode="numeric"
+      autocomplete="off"
+      fault={wrong ? "It has to be a whole number." : null}
+      onInput={(typed) => {
+        setText(typed);
+        const number = Number(typed.trim());
+        if (/^-?\d{1,15}$/.test(typed.trim())) onChange(number);
+      }}
+    />
+  );
 }
 
 function Results({ result }: { result: Result }) {
@@ -226,6 +299,7 @@ function Results({ result }: { result: Result }) {
           {rows.length.toLocaleString("en")} {rows.length === 1 ? "row" : "rows"}
           {rows.length >= ROWS_MAX && ", of which some plots show a part"}.
         </p>
+        {rows.length > 0 && <Save rows={rows} />}
         {rows.length > 0 && <Plots rows={rows} />}
         {rows.length > 0 && <Rows rows={rows} />}
       </section>
@@ -248,6 +322,20 @@ function Results({ result }: { result: Result }) {
         ))}
       </section>
     </>
+  );
+}
+
+function Save({ rows }: { rows: readonly Point[] }) {
+  const save = (text: string, type: string, end: string): void => saveBlob(new Blob([text], { type }), `analysis.${end}`);
+  return (
+    <div class="actions" role="group" aria-label="Download the result">
+      <button type="button" onClick={() => save(toCsv(rows), "text/csv;charset=utf-8", "csv")}>
+        <Icon name="download" /> <span>CSV</span>
+      </button>
+      <button type="button" onClick={() => save(JSON.stringify(rows), "application/json", "json")}>
+        <Icon name="download" /> <span>JSON</span>
+      </button>
+    </div>
   );
 }
 
@@ -332,16 +420,6 @@ function Plots({ rows }: { rows: readonly Point[] }) {
       )}
     </>
   );
-}
-
-function pairsOf(rows: readonly Point[], [a, b]: readonly [string, string]) {
-  const out: { t: number; x: number; y: number }[] = [];
-  for (const { t, d } of rows) {
-    if (!isObject(d)) continue;
-    const [x, y] = [d[a], d[b]];
-    if (typeof x === "number" && typeof y === "number") out.push({ t, x, y });
-  }
-  return out;
 }
 
 function Rows({ rows }: { rows: readonly Point[] }) {

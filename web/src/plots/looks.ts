@@ -138,7 +138,8 @@ export async function saveSvg(svg: SVGSVGElement, name: string, background: stri
   savePicture(canvas, name, background);
 }
 
-function saveBlob(blob: Blob, name: string): void {
+/** Have the browser save a file. */
+export function saveBlob(blob: Blob, name: string): void {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
   link.download = name;
