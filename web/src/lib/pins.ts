@@ -1,27 +1,177 @@
-/** Plots that a person wants to see on the home page. They are kept in this browser, for each user. */
-import { computed } from "@preact/signals";
+/**
+ * Plots that a person wants to see on the home page. They are the newest value of the stream `user/pins`, so all
+ * browsers of the person show the same; each has a copy for when it cannot reach the server.
+ */
+import { computed, effect } from "@preact/signals";
 
-import { myName } from "./session";
+import { createStream, Problem, readPoints, readStream, writeNewest, type Json, type Stream, type StreamPath } from "../api";
+import { connection, follow } from "./live";
+import { keyOf } from "./outbox";
+import { isObject, same } from "./schema";
+import { myName, session } from "./session";
 import { kept } from "./settings";
 
 export interface Pin {
   readonly title: string;
-  readonly path: readonly [user: string, device: string, stream: string];
+  readonly path: StreamPath;
   /** The query of the address of the stream's page. */
   readonly query: string;
 }
 
-const all = kept<Readonly<Record<string, readonly Pin[]>>>("pins", {});
+const DATATYPE = "connectordb.pins";
+const PINS_MAX = 50;
+const TITLE_MAX = 200;
+const QUERY_MAX = 4000;
 
-export const pins = computed(() => all.value[myName.value] ?? []);
+const FIELDS = {
+  schema: JSON.stringify({
+    type: "array",
+    maxItems: PINS_MAX,
+    items: {
+      type: "object",
+      properties: {
+        title: { type: "string" },
+        path: { type: "array", items: { type: "string" }, minItems: 3, maxItems: 3 },
+        query: { type: "string" },
+      },
+      required: ["title", "path", "query"],
+    },
+  }),
+  datatype: DATATYPE,
+  nickname: "Pinned plots",
+  description: "Plots on the home page of the web app: the newest value counts. The app writes it when something is pinned.",
+};
 
-const same = (a: Pin, b: Pin): boolean => a.path.join("/") === b.path.join("/") && a.query === b.query;
+/** Whether it is where pins are kept, and so nothing to be filled by hand. */
+export const isPinStream = (stream: Stream): boolean => stream.device === "user" && stream.datatype === DATATYPE;
 
-export const isPinned = (pin: Pin): boolean => pins.value.some((known) => same(known, pin));
+/** The pins in a value that anything may have written. */
+export function pinsIn(value: Json | undefined): readonly Pin[] {
+  if (!Array.isArray(value)) return [];
+  const out: Pin[] = [];
+  for (const one of (value as readonly Json[]).slice(0, PINS_MAX)) {
+    if (!isObject(one)) continue;
+    const { title, path, query } = one;
+    if (typeof title !== "string" || typeof query !== "string" || query.length > QUERY_MAX || !Array.isArray(path)) continue;
+    const [user, device, stream, ...more] = path as readonly Json[];
+    if (![user, device, stream].every((name) => typeof name === "string" && /^[\w-]+$/.test(name)) || more.length) continue;
+    const pin = { title: title.slice(0, TITLE_MAX), path: [user, device, stream] as unknown as StreamPath, query };
+    if (!out.some((other) => equal(other, pin))) out.push(pin);
+  }
+  return out;
+}
+
+/** What this browser knows, of each user; `unsent`: the server does not know it yet. */
+interface Copy {
+  readonly pins: Json;
+  readonly unsent: boolean;
+}
+
+const copies = kept<Readonly<Record<string, Copy>>>("pins", {});
+
+export const pins = computed(() => pinsIn(copies.value[myName.value]?.pins));
+
+const equal = (a: Pin, b: Pin): boolean => a.path.join("/") === b.path.join("/") && a.query === b.query;
+
+export const isPinned = (pin: Pin): boolean => pins.value.some((known) => equal(known, pin));
+
+type Change = (pins: readonly Pin[]) => readonly Pin[];
+
+/** What has been changed since the server was last told; null: only what came out of it is known. */
+let changes: Change[] | null = [];
+let last: Promise<void> = Promise.resolve();
+
+function keep(user: string, next: readonly Pin[], unsent: boolean): void {
+  const known = copies.value[user];
+  if (known?.unsent === unsent && same(known.pins, next as unknown as Json)) return;
+  copies.value = { ...copies.value, [user]: { pins: next as unknown as Json, unsent } };
+}
+
+const isUnsent = (user: string): boolean => copies.peek()[user]?.unsent === true;
 
 export function togglePin(pin: Pin): boolean {
+  const user = myName.value;
   const pinned = isPinned(pin);
-  const others = pins.value.filter((known) => !same(known, pin));
-  all.value = { ...all.value, [myName.value]: pinned ? others : [...others, pin] };
+  const change: Change = (known) => [...known.filter((other) => !equal(other, pin)), ...(pinned ? [] : [pin])].slice(-PINS_MAX);
+  changes?.push(change);
+  keep(user, change(pins.value), true);
+  void agree();
   return !pinned;
+}
+
+/** Tell the server what was changed here, and learn what was changed elsewhere; one after the other. */
+export function agree(): Promise<void> {
+  last = last.then(async () => {
+    const user = myName.value;
+    if (!user) return;
+    try {
+      const there = await read(user);
+      if (!isUnsent(user)) {
+        if (there) keep(user, there, false);
+        return;
+      }
+      // The last one who writes counts; but what another browser has pinned meanwhile stays, if that can be told.
+      const before = copies.peek()[user];
+      const told = changes?.length ?? 0;
+      const next = there && changes ? changes.reduce((known, change) => change(known), there) : pins.value;
+      await write(user, next, there !== null);
+      if (changes === null && copies.peek()[user] !== before) return; // changed again: that comes next
+      changes = changes?.slice(told) ?? [];
+      keep(user, changes.reduce((known, change) => change(known), next), changes.length > 0);
+    } catch {
+      // Without a server, or where it does not permit that, they are kept here.
+    }
+  });
+  return last;
+}
+
+const pathOf = (user: string): StreamPath => [user, "user", "pins"];
+
+/** What the server has; null: no stream for it yet. */
+async function read(user: string): Promise<readonly Pin[] | null> {
+  const path = pathOf(user);
+  try {
+    const stream = await readStream(path);
+    if (stream.datatype !== DATATYPE) throw new Error("The person has a stream of that name, for something else.");
+  } catch (error) {
+    if (error instanceof Problem && error.status === 404) return null;
+    throw error;
+  }
+  return pinsIn((await readPoints(path, { i1: -1 })).at(-1)?.d);
+}
+
+async function write(user: string, next: readonly Pin[], exists: boolean): Promise<void> {
+  const path = pathOf(user);
+  if (!exists) await createStream(path, FIELDS);
+  await writeNewest(path, next as unknown as Json, await keyOf(path));
+}
+
+/** Show what is pinned elsewhere, and at once what will be. Returns a function that ends it. */
+export function followPins(user: string): () => void {
+  const path = pathOf(user).join("/");
+  void agree();
+  // Not only that stream: it may not be there yet.
+  return follow(`${user}/*/*`, ({ stream, points }) => {
+    if (stream === path && !isUnsent(user)) keep(user, pinsIn(points.at(-1)?.d), false);
+  });
+}
+
+if (typeof window !== "undefined") {
+  effect(() => {
+    const user = myName.value;
+    changes = user && copies.peek()[user]?.unsent ? null : [];
+    if (user) void agree();
+  });
+  effect(() => {
+    if (connection.value === "live" && isUnsent(myName.peek())) void agree();
+  });
+  effect(() => {
+    if (session.value.state !== "nobody") return;
+    // Nothing stays for who comes next, unless it would be lost.
+    copies.value = Object.fromEntries(Object.entries(copies.peek()).filter(([, copy]) => copy.unsent));
+  });
+  window.addEventListener("online", () => void agree());
+  document.addEventListener("visibilitychange", () => {
+    if (document.visibilityState === "visible") void agree();
+  });
 }

@@ -1,10 +1,10 @@
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useEffect, useErrorBoundary, useMemo, useState } from "preact/hooks";
 
 import { listDevices, listUserStreams, Problem, readPoints, readStream, type Device, type Point, type Stream } from "../api";
 import { EntryForm } from "../forms/EntryForm";
 import { follow } from "../lib/live";
 import { discard, flush, outbox } from "../lib/outbox";
-import { pins, togglePin, type Pin } from "../lib/pins";
+import { followPins, isPinStream, pins, togglePin, type Pin } from "../lib/pins";
 import { to } from "../lib/router";
 import { isSilent, usualInterval } from "../lib/silence";
 import { lastSeen, myName, session } from "../lib/session";
@@ -46,6 +46,7 @@ export default function Home() {
       if (sent) notify(`${sent === 1 ? "An entry was" : `${sent} entries were`} sent that had been kept on this device.`);
     });
   }, []);
+  useEffect(() => followPins(user), [user]);
   const { data } = found;
   const inputs = (data?.streams ?? []).filter(isInput);
   const [all, setAll] = useState(false);
@@ -103,7 +104,7 @@ export default function Home() {
 }
 
 /** A stream that a person is to fill: those of the person's own device. */
-const isInput = (stream: Stream): boolean => stream.device === "user" && !stream.ephemeral;
+const isInput = (stream: Stream): boolean => stream.device === "user" && !stream.ephemeral && !isPinStream(stream);
 
 function Beginning({ user }: { user: string }) {
   return (
@@ -159,7 +160,7 @@ interface Newest {
 function Values({ user, streams, devices }: { user: string; streams: readonly Stream[]; devices: readonly Device[] }) {
   const shown = useMemo(() => {
     const hidden = new Set(devices.filter((device) => device.visible === false).map((device) => device.name));
-    return streams.filter((stream) => !isInput(stream) && !hidden.has(stream.device) && !stream.ephemeral).slice(0, SHOWN);
+    return streams.filter((stream) => !isInput(stream) && !isPinStream(stream) && !hidden.has(stream.device) && !stream.ephemeral).slice(0, SHOWN);
   }, [streams, devices]);
   const found = useLoad(
     async (signal) => {
@@ -271,24 +272,34 @@ function silentDevices(devices: readonly Device[], values: readonly Newest[], at
 }
 
 function Pinned({ pin }: { pin: Pin }) {
-  const stream = useLoad((signal) => readStream(pin.path, signal), [pin.path]);
-  const look = useMemo(() => lookOf(new URLSearchParams(pin.query)), [pin.query]);
-  const [moved, setMoved] = useState<{ readonly t1: number; readonly t2: number } | null>(null);
   const query = pin.query ? `?${pin.query}` : "";
+  // A plot that cannot be drawn must not take the page with it.
+  const [broken] = useErrorBoundary() as readonly [unknown, () => void];
   return (
     <div class="card">
       <div class="pin-title">
         <h3>
-          <a href={to("/u/{}/{}/{}", ...pin.path) + query}>{pin.title}</a>
+          <a href={to("/u/{}/{}/{}", ...pin.path) + query}>{pin.title || pin.path[2]}</a>
         </h3>
-        <button type="button" class="plain" aria-label={`Unpin ${pin.title}`} title="Unpin" onClick={() => togglePin(pin)}>
+        <button type="button" class="plain" aria-label={`Unpin ${pin.title || pin.path[2]}`} title="Unpin" onClick={() => togglePin(pin)}>
           <Icon name="close" size={16} />
         </button>
       </div>
+      {broken === undefined ? <PinnedPlot pin={pin} /> : <Fault error={broken} />}
+    </div>
+  );
+}
+
+function PinnedPlot({ pin }: { pin: Pin }) {
+  const stream = useLoad((signal) => readStream(pin.path, signal), [pin.path]);
+  const look = useMemo(() => lookOf(new URLSearchParams(pin.query)), [pin.query]);
+  const [moved, setMoved] = useState<{ readonly t1: number; readonly t2: number } | null>(null);
+  return (
+    <>
       <Fault error={stream.error} retry={stream.reload} />
       {stream.data && (
         <StreamView path={pin.path} stream={stream.data} look={moved ? { ...look, range: "exact", ...moved } : look} onSpan={setMoved} height={220} />
       )}
-    </div>
+    </>
   );
 }

@@ -3,6 +3,7 @@ import { useMemo, useState } from "preact/hooks";
 import { createStream, indexAt, insertPoints, listDevices, listUserStreams, readPoints, type Json, type Stream, type StreamPath } from "../api";
 import { nameFault, nameOf } from "../lib/names";
 import { keyOf } from "../lib/outbox";
+import { isPinStream } from "../lib/pins";
 import { to } from "../lib/router";
 import { parseSchema } from "../lib/schema";
 import { myName } from "../lib/session";
@@ -113,7 +114,7 @@ function Steps({ sheet, source }: { sheet: Sheet; source: string }) {
   const streams = useLoad((signal) => listUserStreams(user, signal), [user]);
   const devices = useLoad((signal) => listDevices(user, signal), [user]);
   const set = (changes: Partial<Plan>): void => setPlan((was) => ({ ...was, ...changes }));
-  const known = (streams.data ?? []).filter((stream) => !(stream.device === "meta" && stream.name === "log"));
+  const known = (streams.data ?? []).filter((stream) => !(stream.device === "meta" && stream.name === "log") && !isPinStream(stream));
   const chosen = known.find((stream) => `${stream.device}/${stream.name}` === target);
   const schema = useMemo(() => (chosen ? parseSchema(chosen.schema) : {}), [chosen]);
   const verdicts = useMemo(() => judge(sheet, plan, schema), [sheet, plan, schema]);
