@@ -145,3 +145,41 @@ def test_file_is_dropped(person: Person) -> None:
     person.page.locator(".drop").dispatch_event("drop", {"dataTransfer": transfer})
     person.sees("1 rows of separated values from my data.csv.")
     expect(person.page.get_by_label("Name of the new stream")).to_have_value("my-data")
+
+
+def test_next_file_of_the_same_kind_needs_no_choosing(person: Person) -> None:
+    with person.api() as db:
+        for name in ("weight", "fat"):
+            db(f"{person.name}/user/{name}").create({"type": "number"})
+    head = "Wann;Gewicht;Fett\n"
+    person.sign_in("/upload")
+    person.fill("Or paste it here", f"{head}03/04/2026 08:00;70,5;20,1\n")
+    person.choose("Times look like", "23.11.2026 15:04 (day first)")
+    person.choose("Time zone of times that name none", "Asia/Tokyo")
+    person.page.get_by_label("Fett").uncheck()
+    person.choose("Stream", "user/weight")
+    person.press("Try, without storing anything")
+    person.press("Upload 1 values")
+    person.sees("1 values were stored.")
+    person.open("/upload")
+    person.fill("Or paste it here", f"{head}04/04/2026 08:00;70,7;20,2\n05/04/2026 08:00;70,9;20,3\n")
+    expect(person.page.get_by_label("Stream", exact=True)).to_have_value("user/weight")
+    person.sees("As the last time, when a file with these columns went there.")
+    person.finds_no_barrier()
+    person.fits()
+    person.press("Try, without storing anything")
+    person.press("Upload 2 values")
+    person.sees("2 values were stored.")
+    april_3rd = 1_775_170_800  # 08:00 in Tokyo
+    assert stored(person, f"{person.name}/user/weight") == [
+        {"t": april_3rd + i * 86_400, "d": d} for i, d in enumerate((70.5, 70.7, 70.9))
+    ]
+    person.open("/upload")
+    person.fill("Or paste it here", "Wann;Fett\n04/04/2026 08:00;20\n")
+    expect(person.page.get_by_label("Stream", exact=True)).to_have_value("new")
+    with person.api() as db:
+        db(f"{person.name}/user/weight").delete()
+    person.open("/upload")
+    person.fill("Or paste it here", f"{head}04/04/2026 08:00;70,7;20,2\n")
+    expect(person.page.get_by_label("Name of the new stream")).to_be_visible()
+    expect(person.page.get_by_label("Stream", exact=True)).to_have_value("new")

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { digest, guessFormat, guessPlan, judge, missing, parseCell, parseTime, readSheet, schemaFor } from "../src/lib/upload";
+import { alikeIn, digest, guessFormat, guessPlan, judge, missing, parseCell, parseTime, readSheet, remember, schemaFor } from "../src/lib/upload";
 
 const utc = (...parts: Parameters<typeof Date.UTC>) => Date.UTC(...parts) / 1000;
 
@@ -94,4 +94,17 @@ test("what is there already is not sent again, as often as it is there", () => {
   expect(missing([{ t: 1, d: { a: 1, b: 2 } }], [{ t: 1, d: { b: 2, a: 1 } }])).toEqual([]);
   expect(digest("a")).not.toBe(digest("b"));
   expect(digest("a")).toHaveLength(32);
+});
+
+test("what was chosen for a stream is known again by the columns of a file", () => {
+  const sheet = readSheet("when,a,b\n1,2,3");
+  const plan = { ...guessPlan(sheet, "UTC"), valueColumns: ["b"] };
+  const known = remember(remember({}, "u/d/s", plan, sheet), "u/d/other", guessPlan(sheet, "UTC"), sheet);
+  expect(alikeIn(known, readSheet("b,when,a\n5,6,7")).map(([path]) => path)).toEqual(["u/d/s", "u/d/other"]);
+  expect(alikeIn(remember(known, "u/d/s", plan, sheet), sheet).at(-1)).toEqual(["u/d/s", plan]);
+  expect(alikeIn(known, readSheet("when,a\n1,2"))).toEqual([]);
+  let many = {};
+  for (let i = 0; i < 100; i++) many = remember(many, `u/d/s${i}`, plan, sheet);
+  expect(Object.keys(many)).toHaveLength(50);
+  expect(many).toHaveProperty(["u/d/s99"]);
 });

@@ -254,6 +254,28 @@ export function guessPlan(sheet: Sheet, zone: string): Plan {
   };
 }
 
+/** What was chosen for a stream, with all the columns that there were to choose from. */
+export interface Mapping {
+  readonly plan: Plan;
+  readonly columns: readonly string[];
+}
+
+const MAPPINGS_MAX = 50;
+
+/** With `plan` for that stream, as the newest of those that are kept. */
+export function remember(known: Readonly<Record<string, Mapping>>, path: string, plan: Plan, sheet: Sheet): Record<string, Mapping> {
+  const others = Object.entries(known).filter(([other]) => other !== path);
+  return Object.fromEntries([...others.slice(1 - MAPPINGS_MAX), [path, { plan, columns: sheet.columns }]]);
+}
+
+/** The streams to which files with just these columns went, the newest one last. */
+export function alikeIn(known: Readonly<Record<string, Mapping>>, sheet: Sheet): [path: string, plan: Plan][] {
+  const columns = [...sheet.columns].sort().join("\n");
+  return Object.entries(known)
+    .filter(([, mapping]) => [...mapping.columns].sort().join("\n") === columns)
+    .map(([path, { plan }]) => [path, plan]);
+}
+
 /** The schema of a new stream for these values. */
 export function schemaFor(values: readonly Json[]): Schema {
   const kinds = new Set(values.map((value) => (typeof value === "object" ? (Array.isArray(value) ? "array" : value === null ? "null" : "object") : typeof value)));

@@ -7,8 +7,9 @@ import { isPinStream } from "../lib/pins";
 import { to } from "../lib/router";
 import { parseSchema } from "../lib/schema";
 import { myName } from "../lib/session";
+import { kept } from "../lib/settings";
 import { timeText, zone } from "../lib/time";
-import { CHUNK, digest, guessPlan, judge, missing, readSheet, schemaFor, TIME_FORMATS, type Plan, type Sheet, type TimeFormat, type Verdict } from "../lib/upload";
+import { alikeIn, CHUNK, digest, guessPlan, judge, missing, readSheet, remember, schemaFor, TIME_FORMATS, type Mapping, type Plan, type Sheet, type TimeFormat, type Verdict } from "../lib/upload";
 import { valueText } from "../plots/kinds";
 import { Fault, LinkButton, Page } from "../ui/basics";
 import { AreaField, CheckField, SelectField, TextField } from "../ui/fields";
@@ -19,6 +20,9 @@ const PREVIEW = 5;
 const LISTED = 100;
 const TEXT_MAX = 200_000_000;
 const NEW = "new";
+
+/** How files were read that were uploaded last, by the path of the stream. */
+const mappings = kept<Readonly<Record<string, Mapping>>>("mappings", {});
 
 /** Brings data from a file into a stream. */
 export default function Upload() {
@@ -107,21 +111,25 @@ export default function Upload() {
 
 function Steps({ sheet, source }: { sheet: Sheet; source: string }) {
   const user = myName.value;
-  const [plan, setPlan] = useState<Plan>(() => guessPlan(sheet, zone.value));
-  const [target, setTarget] = useState(NEW);
+  const before = useMemo(() => alikeIn(mappings.value, sheet).filter(([known]) => known.startsWith(`${user}/`)), [sheet, user]);
+  const [plan, setPlan] = useState<Plan>(() => before.at(-1)?.[1] ?? guessPlan(sheet, zone.value));
+  const [wanted, setTarget] = useState(() => before.at(-1)?.[0].slice(user.length + 1) ?? NEW);
   const [device, setDevice] = useState("user");
   const [name, setName] = useState(() => nameOf(source.replace(/\.\w+$/, "")));
   const streams = useLoad((signal) => listUserStreams(user, signal), [user]);
   const devices = useLoad((signal) => listDevices(user, signal), [user]);
   const set = (changes: Partial<Plan>): void => setPlan((was) => ({ ...was, ...changes }));
   const known = (streams.data ?? []).filter((stream) => !(stream.device === "meta" && stream.name === "log") && !isPinStream(stream));
-  const chosen = known.find((stream) => `${stream.device}/${stream.name}` === target);
+  const chosen = known.find((stream) => `${stream.device}/${stream.name}` === wanted);
+  // The stream of the last time may have been deleted.
+  const target = streams.data && !chosen ? NEW : wanted;
   const schema = useMemo(() => (chosen ? parseSchema(chosen.schema) : {}), [chosen]);
   const verdicts = useMemo(() => judge(sheet, plan, schema), [sheet, plan, schema]);
   const zones = [...new Set([zone.value, "UTC", ...Intl.supportedValuesOf("timeZone")])];
   const taken = known.filter((stream) => stream.device === device).map((stream) => stream.name ?? "");
   const wrongName = target === NEW ? nameFault(name, taken) : null;
   const path: StreamPath = chosen ? [user, chosen.device ?? "", chosen.name ?? ""] : [user, device, name];
+  const recalled = chosen && before.find(([one, was]) => one === path.join("/") && was === plan);
   const wrongColumns = plan.valueColumns.length ? null : "Choose at least one column.";
   return (
     <>
@@ -165,8 +173,13 @@ function Steps({ sheet, source }: { sheet: Sheet; source: string }) {
           label="Stream"
           value={target}
           options={[[NEW, "A new stream"], ...known.map((stream) => [`${stream.device}/${stream.name}`, stream.nickname ? `${stream.nickname} (${stream.device})` : `${stream.device}/${stream.name}`] as const)]}
-          onChange={setTarget}
+          onChange={(next) => {
+            setTarget(next);
+            const known = before.find(([one]) => one === `${user}/${next}`);
+            if (known) setPlan(known[1]);
+          }}
         />
+        {recalled && <p class="help">As the last time, when a file with these columns went there.</p>}
         {target === NEW && (
           <div class="row">
             <SelectField label="Of the device" value={device} options={(devices.data ?? [{ name: "user" }]).filter(({ name: one }) => one !== "meta").map(({ name: one = "" }) => [one, one] as const)} onChange={setDevice} />
@@ -174,7 +187,16 @@ function Steps({ sheet, source }: { sheet: Sheet; source: string }) {
           </div>
         )}
       </section>
-      {wrongColumns === null && <Trial key={JSON.stringify([plan, target, device, name])} path={path} stream={chosen} verdicts={verdicts} wrongName={wrongName} />}
+      {wrongColumns === null && (chosen ?? target === NEW) && (
+        <Trial
+          key={JSON.stringify([plan, target, device, name])}
+          path={path}
+          stream={chosen}
+          verdicts={verdicts}
+          wrongName={wrongName}
+          onDone={() => (mappings.value = remember(mappings.value, path.join("/"), plan, sheet))}
+        />
+      )}
     </>
   );
 }
@@ -220,7 +242,19 @@ interface Sent {
 }
 
 /** What would happen, and then what did. */
-function Trial({ path, stream, verdicts, wrongName }: { path: StreamPath; stream: Stream | undefined; verdicts: readonly Verdict[]; wrongName: string | null }) {
+function Trial({
+  path,
+  stream,
+  verdicts,
+  wrongName,
+  onDone,
+}: {
+  path: StreamPath;
+  stream: Stream | undefined;
+  verdicts: readonly Verdict[];
+  wrongName: string | null;
+  onDone: () => void;
+}) {
   const good = useMemo(() => verdicts.filter(({ fault }) => fault === null), [verdicts]);
   const bad = verdicts.length - good.length;
   const [tried, setTried] = useState<Tried | null>(null);
@@ -239,6 +273,7 @@ function Trial({ path, stream, verdicts, wrongName }: { path: StreamPath; stream
     }
     setSent(await sendAll(path, tried.fresh, setPart));
     setTried(null);
+    onDone();
   });
   const fresh = useMemo(() => new Set(tried?.fresh), [tried]);
   return (
