@@ -328,11 +328,13 @@ class PointUpdate(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True
         d: It has to fit the schema of the stream.
         why: For the ledger.
         t: The time stamp that the datapoint has. If it has another, so that another one is meant, nothing is changed.
+        was: The value that it has, likewise: datapoints may have the same time stamp, and others may change it, too.
     """
 
     d: Any
     why: Annotated[str, msgspec.Meta(max_length=WHY_LENGTH_MAX)] = ""
     t: float | None = None
+    was: Any | msgspec.UnsetType = msgspec.UNSET
 
 
 class Change(msgspec.Struct, omit_defaults=True, kw_only=True):

@@ -132,6 +132,31 @@ def test_an_empty_range_is_no_correction(scene: Scene, bounds: Any) -> None:
     assert scene.values == [1, 2, 3, 4, 5]
 
 
+def test_only_the_datapoint_that_is_meant_is_deleted(scene: Scene) -> None:
+    done = scene.delete(i1=1, i2=2, t=20.0, was=b"2.0")
+    assert scene.values == [1, 3, 4, 5]
+    for expected in ({"t": 20.0}, {"was": b"2"}, {"t": 30.0, "was": b"2"}, {"was": b"null"}, {"was": b"true"}):
+        refused(Conflict, lambda expected=expected: scene.delete(i1=1, i2=2, **expected))  # type: ignore[misc]
+    assert refused(Conflict, lambda: scene.delete(i1=1, i2=2, t=20.0)).details == {"t": 30.0}
+    refused(Conflict, lambda: scene.delete(i1=4, i2=5, t=50.0))
+    refused(Conflict, lambda: scene.delete(t1=20, t2=21, was=b"5"))
+    assert scene.values == [1, 3, 4, 5]
+    assert scene.history() == [done]
+
+
+def test_of_equal_time_stamps_the_value_tells_which_is_meant(scene: Scene) -> None:
+    scene.insert((20, 7), (20, 8))
+    assert scene.values == [1, 2, 7, 8, 3, 4, 5]
+    scene.delete(i1=1, i2=2)
+    refused(Conflict, lambda: scene.delete(i1=2, i2=3, t=20.0, was=b"7"))
+    refused(Conflict, lambda: scene.update(2, 0, t=20.0, was=7))
+    scene.update(1, 70, t=20.0, was=7)
+    refused(Conflict, lambda: scene.update(1, 71, t=20.0, was=7))
+    refused(Conflict, lambda: scene.update(1, 71, was=None))
+    assert scene.values == [1, 70, 8, 3, 4, 5]
+    assert [one.kind for one in scene.history()] == ["updated", "deleted"]
+
+
 @pytest.mark.parametrize(
     "bounds", [{}, {"t1": 5, "limit": 2}, {"limit": 2}, {"i1": 6}, {"i1": 4, "i2": 2}, {"t1": 30, "t2": 20}]
 )

@@ -76,6 +76,20 @@ def test_update(weight: Weight) -> None:
     assert weight.values == [1, 2, 3, 4, 99.5]
 
 
+def test_nothing_is_done_to_another_datapoint_than_the_one_that_is_meant(weight: Weight) -> None:
+    assert weight("DELETE", "data?i1=1&i2=2&t=21", status=409)["details"] == {"t": 20.0}
+    for was in ("3", "null", "%222%22", "%5B2%5D"):
+        assert weight("DELETE", f"data?i1=1&i2=2&t=20&was={was}", status=409)["error"] == "conflict"
+    assert weight("PUT", "datapoint?i=1", {"d": 0, "t": 20, "was": None}, status=409)["error"] == "conflict"
+    assert weight("GET", "history") == []
+    headers = {"Idempotency-Key": "once"}
+    done = weight("DELETE", "data?i1=1&i2=2&t=20&was=2.0", headers=headers)
+    assert weight("DELETE", "data?i1=1&i2=2&t=20&was=2.0", headers=headers) == done
+    assert weight.values == [1, 3, 4, 5]
+    weight("PUT", "datapoint?i=1", {"d": 0, "t": 30, "was": 3})
+    assert weight.values == [1, 0, 4, 5]
+
+
 def test_an_empty_range_is_an_answer_without_an_entry(weight: Weight) -> None:
     done = weight("DELETE", "data?t1=21&t2=29&why=x")
     done.pop("at")
@@ -87,7 +101,7 @@ def test_an_empty_range_is_an_answer_without_an_entry(weight: Weight) -> None:
     "query",
     [
         "", "?why=all", "?purge=true", "?i1=2&i2=0", "?t1=5&t2=0", "?i1=1&t2=3", "?t1=1&limit=2", "?i1=x",
-        "?i1=1&purge=yes", "?i1=0&downlink=true", "?i1=1&why=" + "x" * 1001,
+        "?i1=1&purge=yes", "?i1=1&t=x", "?i1=1&was=", "?i1=1&was=x", "?i1=0&downlink=true", "?i1=1&why=" + "x" * 1001,
     ],
 )  # fmt: skip
 def test_no_typing_error_deletes_a_stream(weight: Weight, query: str) -> None:

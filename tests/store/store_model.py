@@ -24,6 +24,7 @@ from connectordb.errors import (
     UploadConflict,
 )
 from connectordb.query import Range
+from connectordb.store._canonical import canonical
 from connectordb.store.base import Store, Transaction
 from connectordb.store.records import (
     Appended,
@@ -419,6 +420,10 @@ class _MemoryTransaction:
 
     def index_at(self, stream_id: int, substream: Substream, t: float) -> int:
         return _index_at(_sequence(self._state, stream_id, substream), t)
+
+    def is_value(self, stream_id: int, substream: Substream, i: int, d: bytes) -> bool:
+        found = _sequence(self._state, stream_id, substream).points[i].point.d
+        return canonical(msgspec.json.encode(found)) == canonical(d)
 
     def _enter(self, sequence: _Sequence, correction: Correction, removed: list[_Stored]) -> Correction:
         self._state.correction_ids += 1

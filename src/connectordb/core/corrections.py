@@ -78,6 +78,8 @@ class CorrectionRules(DataRules):
         *,
         why: str = "",
         purge: bool = False,
+        t: float | None = None,
+        was: bytes | None = None,
         upload: UploadRequest | None = None,
     ) -> wire.Correction:
         """Take the datapoints of the range *wanted* out of the stream.
@@ -87,6 +89,8 @@ class CorrectionRules(DataRules):
         Args:
             why: For the ledger.
             purge: Keep nothing of them, nor of the values that they had before: it cannot be undone.
+            t, was: The time stamp and the value (JSON text) of the first of them, so that it is known to be the one
+                that is meant, wherever others have come or gone.
             upload: Makes it safe to repeat: a repetition writes nothing and returns the same.
 
         Returns:
@@ -94,6 +98,7 @@ class CorrectionRules(DataRules):
 
         Raises:
             InvalidRange: *wanted* has no bound, or a limit, or does not lie in the stream.
+            Conflict: with *t* or *was*: the first datapoint is not that one, or there is none.
             PermissionDenied, UploadConflict, Unavailable.
         """
         target = self._correctable(actor, path)
@@ -111,9 +116,14 @@ class CorrectionRules(DataRules):
             place = target.stream.id, Substream.MAIN
             i1, i2 = wanted.indices(tx.head(*place).n, partial(tx.index_at, *place))
             if i1 >= i2:
+                if t is not None or was is not None:
+                    raise Conflict("there is no datapoint in this range: what was there has moved, or has gone")
                 return None
+            _expect_value(tx, target, i1, was)
             by = actor.signature
-            return tx.delete_points(*place, i1, i2, by=by, why=why, keep=not purge)
+            correction = tx.delete_points(*place, i1, i2, by=by, why=why, keep=not purge)
+            _expect_time(correction, t)
+            return correction
 
         return await self._correct(actor, target, work, why, upload)
 
@@ -129,12 +139,12 @@ class CorrectionRules(DataRules):
         """Give the datapoint at index *i* (negative: from the end) another value.
 
         Args:
-            update: The value, why, and perhaps the time stamp that the datapoint is expected to have.
+            update: The value, why, and perhaps the time stamp and the value that the datapoint is expected to have.
             upload: As of `delete_points`.
 
         Raises:
             InvalidRange: there is no such datapoint.
-            Conflict: it has another time stamp.
+            Conflict: it has another time stamp, or another value.
             SchemaMismatch, PermissionDenied, UploadConflict, Unavailable.
         """
         target = self._correctable(actor, path)
@@ -142,6 +152,7 @@ class CorrectionRules(DataRules):
         self._check([Datapoint(self.clock(), update.d)], target, Mode.MERGE, verdicts=False)
         try:
             d = _encode(update.d)
+            was = None if update.was is msgspec.UNSET else _encode(update.was)
         except RecursionError:
             raise InvalidValue("the value is nested too deeply") from None
 
@@ -150,14 +161,10 @@ class CorrectionRules(DataRules):
             at = i if i >= 0 else n + i
             if not 0 <= at < n:
                 raise InvalidRange(f"there is no datapoint {i}: the stream has {n}", status=403)
+            _expect_value(tx, target, at, was)
             by = actor.signature
             correction = tx.update_point(target.stream.id, Substream.MAIN, at, d, by=by, why=update.why)
-            if update.t is not None and correction.t1 != update.t:
-                raise Conflict(
-                    f"the datapoint {i} has the time stamp {correction.t1!r} and not {update.t!r}: others have come "
-                    "before it since, or have gone",
-                    t=correction.t1,
-                )
+            _expect_time(correction, update.t)
             return correction
 
         return await self._correct(actor, target, work, update.why, upload)
@@ -319,6 +326,24 @@ class CorrectionRules(DataRules):
         if f"can_access_stream_{what}" not in access.read:
             raise PermissionDenied(f"no permission to read the {what} of the stream '{'/'.join(path)}'")
         return target, access
+
+
+def _expect_value(tx: Transaction, target: Target, i: int, was: bytes | None) -> None:
+    if was is not None and not tx.is_value(target.stream.id, Substream.MAIN, i, was):
+        raise Conflict(
+            f"the datapoint {i} has another value than the one that is meant: it was changed since, or others have "
+            "come before it, or have gone"
+        )
+
+
+def _expect_time(done: Correction, t: float | None) -> None:
+    """Raises `Conflict`, with which nothing has been done, if it was not a datapoint of that time."""
+    if t is not None and done.t1 != t:
+        raise Conflict(
+            f"the datapoint {done.i} has the time stamp {done.t1!r} and not {t!r}: others have come before it since, "
+            "or have gone",
+            t=done.t1,
+        )
 
 
 def _page(stream_id: int, found: Iterator[Change], state: int, limit: int) -> ChangePage:

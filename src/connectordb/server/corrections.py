@@ -46,8 +46,11 @@ async def delete(state: State, request: Request) -> Reply:
     wanted = _range(params)
     purge = flag(params, "purge")
     why = params.get("why", "")
-    upload = _upload(state, request, repr((wanted, purge, why)).encode())
-    done = await state.core.delete_points(request.actor, _path(request), wanted, why=why, purge=purge, upload=upload)
+    t, was = seconds(params, "t"), _value(params, "was")
+    upload = _upload(state, request, repr((wanted, purge, why, t, was)).encode())
+    done = await state.core.delete_points(
+        request.actor, _path(request), wanted, why=why, purge=purge, t=t, was=was, upload=upload
+    )
     return json_reply(done)
 
 
@@ -144,6 +147,17 @@ def _range(params: Mapping[str, str]) -> Range:
         if value == 0:
             raise InvalidRange(f"{name}=0 deletes nothing: to delete to the end, leave {name} out")
     return parse_range(params)
+
+
+def _value(params: Mapping[str, str], name: str) -> bytes | None:
+    text = params.get(name)
+    if text is None:
+        return None
+    try:
+        msgspec.json.decode(text)
+    except JSON_ERRORS:
+        raise Invalid(f'{name} has to be a value as JSON, as in {name}=705 or {name}="a text"') from None
+    return text.encode()
 
 
 def _limit(params: Mapping[str, str], default: int, most: int) -> int:

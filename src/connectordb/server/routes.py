@@ -102,6 +102,12 @@ _DELETE_PARAMS = (
     ),
     _WHY,
     Param("purge", _FLAG, "Keep nothing of them. This cannot be undone."),
+    Param(
+        "t",
+        {"type": "number"},
+        "The time stamp of the first of them: if the first has another, or there is none, nothing is deleted (409).",
+    ),
+    Param("was", {"type": "string"}, "The value of the first of them, as JSON, likewise."),
     _KEY,
 )
 _INSERT_PARAMS = (
@@ -392,7 +398,8 @@ ROUTES: tuple[Route, ...] = (
         ),
         body=Body(
             wire.PointUpdate,
-            "With `t`, the time stamp that the datapoint has, nothing is changed if it has another (409).",
+            "With `t`, the time stamp that the datapoint has, nothing is changed if it has another (409); with `was`, "
+            "the value that it has, likewise.",
             {"d": 71.5, "why": "a typing error"},
         ),
         answer=_CORRECTED,

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import msgspec
 
 from ..block import Block
 from ..datapoint import Datapoint
 from ..errors import InvalidValue, LimitReached, NotFound, StoreError, TimestampOrder, UploadConflict
 from . import _corrections, _downlinks, _objects
+from ._canonical import comparable
 from ._changes import events_between, note_change
 from ._connection import query
 from ._data import View, read_head
@@ -167,6 +169,14 @@ class SQLiteTransaction:
             return head.n
         with self._writing() as connection:
             return View(connection, key, head).index_after(t)
+
+    def is_value(self, stream_id: int, substream: Substream, i: int, d: bytes) -> bool:
+        key = key_of(stream_id, substream)
+        head = self._head(key)
+        with self._writing() as connection:
+            view = View(connection, key, head)
+            found = view.cut(view.run_at(i), i, i + 1).points[0].d
+        return comparable(found) == comparable(msgspec.json.decode(d))
 
     def delete_points(
         self, stream_id: int, substream: Substream, i1: int, i2: int, *, by: str, why: str = "", keep: bool = True

@@ -128,6 +128,12 @@ class Transaction(Protocol):
     def index_at(self, stream_id: int, substream: Substream, t: float) -> int:
         """See `Store.index_at`."""
 
+    def is_value(self, stream_id: int, substream: Substream, i: int, d: bytes) -> bool:
+        """Whether the datapoint at index *i*, ``0 <= i < n``, has the value *d*, JSON text.
+
+        Values are compared as JSON: ``1`` equals ``1.0`` and not ``true``; the order of keys makes no difference.
+        """
+
     def delete_points(
         self, stream_id: int, substream: Substream, i1: int, i2: int, *, by: str, why: str = "", keep: bool = True
     ) -> Correction:

@@ -881,11 +881,13 @@ export interface components {
          *             d: It has to fit the schema of the stream.
          *             why: For the ledger.
          *             t: The time stamp that the datapoint has. If it has another, so that another one is meant, nothing is changed.
+         *             was: The value that it has, likewise: datapoints may have the same time stamp, and others may change it, too.
          */
         readonly PointUpdate: {
             readonly d: unknown;
             /** @default null */
             readonly t?: number | null;
+            readonly was?: unknown;
             /** @default  */
             readonly why?: string;
         };
@@ -2068,10 +2070,14 @@ export interface operations {
                 readonly i2?: number;
                 /** @description Keep nothing of them. This cannot be undone. */
                 readonly purge?: boolean;
+                /** @description The time stamp of the first of them: if the first has another, or there is none, nothing is deleted (409). */
+                readonly t?: number;
                 /** @description Seconds since 1970: only datapoints after this time. */
                 readonly t1?: number;
                 /** @description Seconds since 1970: only datapoints up to and at this time. Left out: to the end; 0: a 400. */
                 readonly t2?: number;
+                /** @description The value of the first of them, as JSON, likewise. */
+                readonly was?: string;
                 /** @description The reason, for the history. */
                 readonly why?: string;
             };
@@ -2231,7 +2237,7 @@ export interface operations {
             };
             readonly cookie?: never;
         };
-        /** @description With `t`, the time stamp that the datapoint has, nothing is changed if it has another (409). */
+        /** @description With `t`, the time stamp that the datapoint has, nothing is changed if it has another (409); with `was`, the value that it has, likewise. */
         readonly requestBody: {
             readonly content: {
                 /**
