@@ -32,18 +32,20 @@ class WebServer:
     Args:
         folder: Is made.
         empty: There is no user in it; otherwise ``test``, password ``test``, an administrator.
+        options: Settings that are other than usual.
 
     Attributes:
         url: Where it is.
         log: What it writes.
     """
 
-    def __init__(self, folder: Path, *, empty: bool = False) -> None:
+    def __init__(self, folder: Path, *, empty: bool = False, options: dict[str, Any] | None = None) -> None:
         Folder.create(folder, test=not empty)
         self.folder = folder
         self.log = folder.with_suffix(".log")
         self.url = ""
         self._options: dict[str, Any] = {"server.port": 0, "auth.failure_delay_s": 0.05, "auth.failures_max": 1000}
+        self._options.update(options or {})
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:

@@ -1,4 +1,5 @@
 /** Calls of the server's API, typed by its OpenAPI description: a path, a parameter or a field that is gone does not compile. */
+import { parseJson } from "./exact";
 import type { components, paths } from "./schema";
 
 export type User = components["schemas"]["User"];
@@ -8,7 +9,8 @@ export type Downlink = components["schemas"]["DownlinkView"];
 export type Report = components["schemas"]["InsertReport"];
 type ErrorReply = components["schemas"]["ErrorReply"];
 
-export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+/** `bigint`: a whole number that a double cannot hold. */
+export type Json = null | boolean | number | bigint | string | readonly Json[] | { readonly [key: string]: Json };
 
 /** A datapoint, with its time in seconds since 1970. `o` is who wrote it, if not the stream's own device. */
 export interface Point {
@@ -100,7 +102,7 @@ export async function json<P extends keyof paths, M extends Method>(
   options: Options<Operation<P, M>> = {},
 ): Promise<JsonOf<Operation<P, M>>> {
   const response = await request(method, path, options);
-  return (await response.json()) as JsonOf<Operation<P, M>>;
+  return parseJson(await response.text()) as JsonOf<Operation<P, M>>;
 }
 
 export async function text<P extends keyof paths, M extends Method>(

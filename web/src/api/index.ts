@@ -3,9 +3,11 @@ import { json, Problem, request, text, url, type Device, type Downlink, type Jso
 import type { components, paths } from "./schema";
 
 export * from "./client";
+export { numberOf, parseJson } from "./exact";
 
 export type StreamFields = components["schemas"]["StreamUpdate"];
 export type DeviceFields = components["schemas"]["DeviceUpdate"];
+export type Correction = components["schemas"]["Correction"];
 export type UserFields = components["schemas"]["UserUpdate"];
 
 /** `[user, device, stream]`. */
@@ -182,6 +184,45 @@ export async function queryMerge(body: MergeQuery, signal?: AbortSignal): Promis
   const points = (await json("post", "/api/v1/query/merge", { body, signal })) as unknown as readonly Sent[];
   return points.map(pointOf);
 }
+
+// ---- corrections
+
+/** A longer value, as JSON, is not sent to be compared: the address of a request has no room for it. */
+const WAS_MAX = 5000;
+
+const meant = ({ t, d }: Point): { readonly t: number; readonly was?: string } => {
+  const was = JSON.stringify(d);
+  return was.length > WAS_MAX ? { t } : { t, was };
+};
+
+/** Send what is safe to be repeated with the same key, a second time if no answer comes. */
+async function keyed<T>(send: (headers: Record<string, string>) => Promise<T>): Promise<T> {
+  const headers = { "Idempotency-Key": newKey() };
+  try {
+    return await send(headers);
+  } catch (error) {
+    if (error instanceof Problem && error.offline) return send(headers);
+    throw error;
+  }
+}
+
+/** Delete the datapoint at index `i`, if that is `point`; otherwise it is a 409. */
+export const deletePoint = (path: StreamPath, i: number, point: Point): Promise<Correction> =>
+  keyed((headers) => json("delete", DATA, { path: of(path), query: { i1: i, i2: i + 1, ...meant(point) }, headers }));
+
+/** Give the datapoint at index `i` the value `d`, if it is `point`; otherwise it is a 409. */
+export const updatePoint = (path: StreamPath, i: number, point: Point, d: Json, why: string): Promise<Correction> => {
+  const { t, was } = meant(point);
+  const body = was === undefined ? { d, why, t } : { d, why, t, was: point.d };
+  return keyed((headers) => json("put", `${CRUD_STREAM}/datapoint`, { path: of(path), query: { i }, body, headers }));
+};
+
+export const undoCorrection = (path: StreamPath, correction: number): Promise<Correction> =>
+  keyed((headers) => json("post", `${CRUD_STREAM}/undo`, { path: of(path), query: { correction }, headers }));
+
+/** The corrections of a stream, newest first. */
+export const listCorrections = (path: StreamPath, limit: number, signal?: AbortSignal): Promise<readonly Correction[]> =>
+  json("get", `${CRUD_STREAM}/history`, { path: of(path), query: { limit }, signal });
 
 // ---- downlinks
 

@@ -2,7 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 
-import type { Json } from "../api";
+import { numberOf, parseJson, type Json } from "../api";
 import { isObject, typesOf, valueFault, type Schema } from "../lib/schema";
 import { useId } from "../ui/hooks";
 import { Icon } from "../ui/Icon";
@@ -193,12 +193,12 @@ function Choice({ choices, ...props }: Props & { choices: readonly (readonly [va
 function numberIn(text: string): Draft {
   const plain = text.trim().replace(",", ".");
   if (!plain) return undefined;
-  const value = Number(plain);
-  return Number.isFinite(value) ? value : text;
+  const value = numberOf(plain);
+  return typeof value === "bigint" || Number.isFinite(value) ? value : text;
 }
 
 /** What is shown of a number, or of what was typed in its place. */
-const typedText = (value: Draft): string => (typeof value === "number" || typeof value === "string" ? String(value) : "");
+const typedText = (value: Draft): string => (typeof value === "number" || typeof value === "bigint" || typeof value === "string" ? String(value) : "");
 
 function Slider(props: Props) {
   const id = useId();
@@ -359,7 +359,7 @@ function JsonInput(props: Props) {
           const next = event.currentTarget.value;
           setText(next);
           try {
-            props.onChange(next.trim() ? (JSON.parse(next) as Json) : undefined);
+            props.onChange(next.trim() ? (parseJson(next) as Json) : undefined);
             setBad(false);
           } catch {
             setBad(true);

@@ -4,12 +4,14 @@
  */
 import { signal } from "@preact/signals";
 
-import { pointOf, type Point } from "../api";
+import { parseJson, pointOf, type Point } from "../api";
 
 export interface Batch {
   /** Path of the stream, with `/downlink` behind it for the downlink. */
   readonly stream: string;
   readonly points: readonly Point[];
+  /** What was there before has been corrected, or may have been, from `t1` to `t2`. */
+  readonly corrected?: { readonly t1: number; readonly t2: number };
 }
 
 type Listener = (batch: Batch) => void;
@@ -32,6 +34,7 @@ interface Message {
   readonly arg?: string;
   readonly notice?: string;
   readonly data?: readonly Partial<Point>[];
+  readonly correction?: { readonly t1?: number; readonly t2?: number };
 }
 
 /** `live`: what is written comes at once. `waiting`: there is no connection; what is missed comes later. */
@@ -86,7 +89,7 @@ function connect(): void {
     asked.clear();
     for (const wish of wishes.values()) subscribe(wish);
   };
-  opened.onmessage = (event) => take(JSON.parse(String(event.data)) as Message);
+  opened.onmessage = (event) => take(parseJson(String(event.data)) as Message);
   opened.onclose = () => {
     if (socket !== opened) return;
     connection.value = "waiting";
@@ -113,6 +116,10 @@ function subscribe(wish: Wish): void {
   say({ cmd: "subscribe", arg: wish.arg, id, ...from });
 }
 
+function tell(wish: Wish, batch: Batch): void {
+  for (const listener of [...wish.listeners]) listener(batch);
+}
+
 function say(command: object): void {
   socket?.send(JSON.stringify(command));
 }
@@ -123,6 +130,9 @@ function take(message: Message): void {
     asked.delete(message.id);
     if (wish === undefined) return;
     if (message.ok === true) {
+      // Of corrections that were made while there was no connection nobody tells.
+      const streams = wish.arg.includes("*") ? Object.keys(wish.cursors) : wish.cursor !== undefined ? [wish.arg] : [];
+      for (const stream of streams) tell(wish, { stream, points: [], corrected: { t1: -Infinity, t2: Infinity } });
       wish.cursor ??= message.cursor;
       for (const [stream, cursor] of Object.entries(message.cursors ?? {})) wish.cursors[stream] ??= cursor;
     } else wish.ended = true;
@@ -137,9 +147,10 @@ function take(message: Message): void {
     else wish.cursors[stream] = message.cursor;
   }
   if (message.notice === "ended" && message.arg === undefined) wish.ended = true;
-  if (message.data?.length) {
-    const batch = { stream, points: message.data.map(pointOf) };
-    for (const listener of [...wish.listeners]) listener(batch);
+  if (message.data?.length) tell(wish, { stream, points: message.data.map(pointOf) });
+  if (message.notice === "corrected") {
+    const { t1 = 0, t2 = 0 } = message.correction ?? {};
+    tell(wish, { stream, points: [], corrected: { t1, t2 } });
   }
 }
 

@@ -5,7 +5,7 @@
  */
 import { signal } from "@preact/signals";
 
-import { insertPoints, newKey, Problem, readDevice, type Json, type StreamPath } from "../api";
+import { insertPoints, newKey, parseJson, Problem, readDevice, type Json, type StreamPath } from "../api";
 import { myName, session } from "./session";
 
 export interface Entry {
@@ -26,7 +26,7 @@ export const outbox = signal<readonly Entry[]>(read());
 
 function read(): readonly Entry[] {
   try {
-    return JSON.parse(localStorage.getItem(STORE) ?? "[]") as Entry[];
+    return parseJson(localStorage.getItem(STORE) ?? "[]") as Entry[];
   } catch {
     return [];
   }

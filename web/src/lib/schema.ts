@@ -125,6 +125,7 @@ function placeOf(error: unknown, text: string): string {
 export function typeOf(value: Json): Type {
   if (value === null) return "null";
   if (isList(value)) return "array";
+  if (typeof value === "bigint") return "integer";
   if (typeof value === "number") return Number.isInteger(value) ? "integer" : "number";
   return typeof value as "boolean" | "string" | "object";
 }
@@ -148,7 +149,7 @@ export function valueFault(value: Json, schema: Schema): string | null {
   if (isList(schema["enum"]) && !schema["enum"].some((choice) => same(choice, value)))
     return `It has to be one of ${schema["enum"].map((choice) => JSON.stringify(choice)).join(", ")}.`;
   const fault =
-    typeof value === "number"
+    typeof value === "number" || typeof value === "bigint"
       ? numberFault(value, schema)
       : typeof value === "string"
         ? textFault(value, schema)
@@ -166,14 +167,14 @@ export function typesOf(schema: Schema): Type[] {
   return (isList(named) ? named : named === undefined ? [] : [named]) as Type[];
 }
 
-function numberFault(value: number, schema: Schema): string | null {
+function numberFault(value: number | bigint, schema: Schema): string | null {
   const { minimum, maximum, multipleOf } = schema;
   if (typeof minimum === "number" && (schema["exclusiveMinimum"] === true ? value <= minimum : value < minimum))
     return `It has to be ${schema["exclusiveMinimum"] === true ? "above" : "at least"} ${minimum}.`;
   if (typeof maximum === "number" && (schema["exclusiveMaximum"] === true ? value >= maximum : value > maximum))
     return `It has to be ${schema["exclusiveMaximum"] === true ? "below" : "at most"} ${maximum}.`;
   if (typeof multipleOf === "number") {
-    const times = value / multipleOf;
+    const times = Number(value) / multipleOf;
     if (Math.abs(times - Math.round(times)) > 1e-9 * Math.max(1, Math.abs(times))) return `It has to be a multiple of ${multipleOf}.`;
   }
   return null;

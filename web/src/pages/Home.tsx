@@ -180,8 +180,9 @@ function Values({ user, streams, devices }: { user: string; streams: readonly St
   const [fresh, setFresh] = useState<Readonly<Record<string, readonly Point[]>>>({});
   useEffect(
     () =>
-      follow(`${user}/*/*`, ({ stream, points }) => {
-        setFresh((was) => ({ ...was, [stream]: [...(was[stream] ?? []), ...points].slice(-RECENT) }));
+      follow(`${user}/*/*`, ({ stream, points, corrected }) => {
+        if (corrected) found.reload();
+        setFresh((was) => ({ ...was, [stream]: corrected ? [] : [...(was[stream] ?? []), ...points].slice(-RECENT) }));
       }),
     [user],
   );
@@ -247,11 +248,11 @@ function Values({ user, streams, devices }: { user: string; streams: readonly St
 }
 
 function shortText({ d }: Point): string {
-  if (typeof d === "number") return numberText(d);
+  if (typeof d === "number" || typeof d === "bigint") return numberText(d);
   if (typeof d === "boolean") return d ? "yes" : "no";
   if (typeof d === "object" && d !== null && !Array.isArray(d))
     return Object.entries(d)
-      .map(([name, part]) => `${name} ${typeof part === "number" ? numberText(part) : valueText(part, 20)}`)
+      .map(([name, part]) => `${name} ${typeof part === "number" || typeof part === "bigint" ? numberText(part) : valueText(part, 20)}`)
       .slice(0, 3)
       .join(", ");
   return valueText(d, 60);

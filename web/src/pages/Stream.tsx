@@ -20,6 +20,7 @@ import { Icon } from "../ui/Icon";
 import { notify } from "../ui/notices";
 import { ObjectIcon } from "../ui/ObjectIcon";
 import { ScriptField } from "../ui/ScriptField";
+import { Corrections } from "./Corrections";
 import { crumbsOf } from "./Device";
 import { plural } from "./User";
 
@@ -30,10 +31,16 @@ export default function StreamPage({ user, device, stream }: { user: string; dev
   const path = useMemo<StreamPath>(() => [user, device, stream], [user, device, stream]);
   const found = useLoad((signal) => readStream(path, signal), [user, device, stream]);
   const count = useLoad((signal) => countPoints(path, false, signal), [user, device, stream]);
+  const [round, setRound] = useState(0);
+  const [history, setHistory] = useState(false);
   const [seen, setSeen] = useState<Seen | null>(null);
   const [moving, setMoving] = useState<Span | null>(null);
   const [save, setSave] = useState<{ readonly run: ((name: string) => void) | null }>({ run: null });
   const at = useNow(10_000);
+  const reread = (): void => {
+    count.reload();
+    setRound((n) => n + 1);
+  };
   const { query } = place.value;
   const asked = lookOf(query);
   const look: Look = moving ? { ...asked, range: "exact", ...moving } : asked;
@@ -128,6 +135,8 @@ export default function StreamPage({ user, device, stream }: { user: string; dev
           onSeen={setSeen}
           onOther={(other) => change({ other })}
           saveAs={(run) => setSave({ run })}
+          onReread={reread}
+          correctable
         />
         {seen?.empty === false && (
           <div class="below">
@@ -164,6 +173,12 @@ export default function StreamPage({ user, device, stream }: { user: string; dev
         <summary>Add a value by hand</summary>
         <EntryForm path={path} stream={data} />
       </details>
+      {!data.ephemeral && (
+        <details class="card" onToggle={(event) => setHistory(event.currentTarget.open)}>
+          <summary>Corrections</summary>
+          {history && <Corrections path={path} revision={round} />}
+        </details>
+      )}
     </Page>
   );
 }

@@ -1,3 +1,5 @@
+import { useEffect } from "preact/hooks";
+
 import { readPoints, type Point, type StreamPath } from "../api";
 import { agoText, timeText } from "../lib/time";
 import { CopyButton, Fault, Loading } from "../ui/basics";
@@ -27,27 +29,38 @@ export function BigNumber({ path, transform, span, revision, newest }: Part & { 
       const length = span.t2 - span.t1;
       return Promise.all([mean(span.t1, span.t2), mean(span.t1 - length, span.t1)]);
     },
-    [path, transform, span, revision],
+    [path, transform, span],
   );
   const last = useLoad(
-    async (signal) => (transform ? (await readPoints(path, { i1: -1, transform }, signal))[0] : newest),
-    [path, transform, newest?.t, revision],
+    async (signal) => (transform ? (await readPoints(path, { i1: -1, transform }, signal))[0] : undefined),
+    [path, transform, newest?.t],
   );
+  useEffect(() => {
+    if (!revision) return;
+    found.reload();
+    last.reload();
+  }, [revision]);
   const [now, before] = found.data ?? [null, null];
   const change = now !== null && before !== null ? now - before : null;
-  const value = last.data?.d;
+  const point = transform ? last.data : newest;
+  const value = point?.d;
   return (
     <div class="big-number">
       <Fault error={found.error} retry={found.reload} />
       <Fault error={last.error} />
-      {last.loading && last.data === undefined ? (
+      {last.loading && point === undefined ? (
         <Loading />
       ) : (
-        <p class="value">{typeof value === "number" ? numberText(value) : value === undefined ? "–" : valueText(value, 80)}</p>
+        <p class="value">
+          {typeof value === "number" || typeof value === "bigint" ? numberText(value) : value === undefined ? "–" : valueText(value, 80)}
+        </p>
       )}
-      {last.data && (
+      {typeof value === "number" && Number(numberText(value).replaceAll(",", "")) !== value && (
+        <p class="muted">Exactly {String(value)}</p>
+      )}
+      {point && (
         <p class="muted">
-          {agoText(last.data.t, at)} ({timeText(last.data.t)})
+          {agoText(point.t, at)} ({timeText(point.t)})
         </p>
       )}
       {now !== null && (
@@ -78,8 +91,11 @@ export function JsonView({ path, transform, span, revision, label }: Part & { la
       }
       return readPoints(path, { i1: -SHOWN }, signal);
     },
-    [path, transform, span, revision],
+    [path, transform, span],
   );
+  useEffect(() => {
+    if (revision) found.reload();
+  }, [revision]);
   const text = (found.data ?? []).map((point) => JSON.stringify(point)).join(",\n ");
   const shown = text.length > 200_000 ? `${text.slice(0, 200_000)} …` : text;
   return (

@@ -1,6 +1,5 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 
-
 import { readPoints, type Point, type Stream, type StreamPath } from "../api";
 import { follow } from "../lib/live";
 import { lazy } from "../ui/lazy";
@@ -14,6 +13,8 @@ const RECENT = 500;
 /** What comes while one looks is shown at once, but not more often than this. */
 const REDRAW_MS = 250;
 const REREAD_MS = 2000;
+/** What has been missed comes in this time after an interruption, while it is read as well. */
+const CAREFUL_MS = 5000;
 
 const LinePlot = lazy(() => import("./LinePlot"));
 const Timeline = lazy(() => import("./Timeline"));
@@ -90,6 +91,8 @@ export function StreamView({
   onSpan,
   onSeen,
   onOther,
+  onReread,
+  correctable = false,
   height,
   saveAs,
   downlink = false,
@@ -100,39 +103,67 @@ export function StreamView({
   onSpan: (span: Span) => void;
   onSeen?: (seen: Seen) => void;
   onOther?: (path: string) => void;
+  /** Called after what was written or corrected has been taken in. */
+  onReread?: () => void;
+  /** Offer to correct the values, where a view can. */
+  correctable?: boolean;
   height?: number;
   saveAs?: (save: ((name: string) => void) | null) => void;
   downlink?: boolean;
 }) {
   const key = path.join("/");
   const script = [look.field ? fieldScript(look.field) : "", look.transform].filter(Boolean).join(" | ");
-  const recent = useLoad((signal) => readPoints(path, { i1: -RECENT }, signal), [key]);
+  const [fresh, setFresh] = useState<readonly Point[]>([]);
+  const came = useRef(fresh);
+  came.current = fresh;
+  const recent = useLoad(
+    async (signal) => {
+      const known = new Set(came.current);
+      const points = await readPoints(path, { i1: -RECENT }, signal);
+      setFresh((was) => was.filter((point) => !known.has(point)));
+      return points;
+    },
+    [key],
+  );
   const first = useLoad(async (signal) => (await readPoints(path, { i1: 0, i2: 1 }, signal))[0]?.t, [key]);
   const treated = useLoad(
     async (signal) => (script ? readPoints(path, { i1: -RECENT, transform: script }, signal) : null),
     [key, script],
   );
-  const [fresh, setFresh] = useState<readonly Point[]>([]);
   const [revision, setRevision] = useState(0);
   const [reread, setReread] = useState(0);
   const gapS = look.gap === "never" ? Infinity : Number(look.gap) > 0 ? Number(look.gap) : null;
   const source = useMemo(() => new LineSource(path, script, downlink, gapS), [key, script, downlink, gapS]);
   const latest = useRef({ source, script });
   latest.current = { source, script };
+  /** Read anew what has been corrected. */
+  const correct = useRef(({ t1, t2 }: Span): void => {
+    latest.current.source.forget(t1, t2);
+    for (const one of [recent, first, treated]) one.reload();
+    setRevision((n) => n + 1);
+    setReread((n) => n + 1);
+  });
 
   useEffect(() => {
     let waiting: Point[] = [];
     let redraw: ReturnType<typeof setTimeout> | undefined;
     let rereading: ReturnType<typeof setTimeout> | undefined;
-    const end = follow(key, ({ points }) => {
+    let careful = 0;
+    const end = follow(key, ({ points, corrected }) => {
+      if (corrected) {
+        careful = Number.isFinite(corrected.t2) ? careful : Date.now() + CAREFUL_MS;
+        correct.current(corrected);
+        return;
+      }
       waiting.push(...points);
       redraw ??= setTimeout(() => {
         redraw = undefined;
-        const came = waiting;
+        const now = waiting;
         waiting = [];
-        if (latest.current.script) latest.current.source.forget(came);
-        else latest.current.source.add(came);
-        setFresh((was) => [...was, ...came].slice(-RECENT));
+        // A transform may make anything of them.
+        if (latest.current.script || Date.now() < careful) for (const { t } of now) latest.current.source.forget(t, t);
+        else latest.current.source.add(now);
+        setFresh((was) => [...was, ...now].slice(-RECENT));
         setRevision((n) => n + 1);
       }, REDRAW_MS);
       rereading ??= setTimeout(() => {
@@ -146,6 +177,10 @@ export function StreamView({
       clearTimeout(rereading);
     };
   }, [key]);
+
+  useEffect(() => {
+    if (reread) onReread?.();
+  }, [reread]);
 
   const known = useMemo(
     () => [...(recent.data ?? []), ...fresh].sort((a, b) => a.t - b.t).slice(-RECENT),
@@ -196,7 +231,7 @@ export function StreamView({
     case "json":
       return <JsonView {...part} revision={reread} />;
     case "table":
-      return <Table {...part} revision={reread} />;
+      return <Table {...part} revision={reread} {...(correctable && !script && !downlink ? { stream, onCorrected: correct.current } : {})} />;
   }
 }
 

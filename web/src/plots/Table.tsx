@@ -1,35 +1,68 @@
-import { useRef, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 
-import { indexAt, readPoints, type Json, type Point, type StreamPath } from "../api";
+import {
+  deletePoint,
+  indexAt,
+  Problem,
+  readPoints,
+  told,
+  undoCorrection,
+  updatePoint,
+  type Correction,
+  type Json,
+  type Point,
+  type Stream,
+  type StreamPath,
+} from "../api";
 import { isObject } from "../lib/schema";
 import { timeText } from "../lib/time";
 import { Fault, Loading } from "../ui/basics";
-import { useLoad } from "../ui/hooks";
+import { useAction, useLoad } from "../ui/hooks";
 import { Icon } from "../ui/Icon";
+import { notify } from "../ui/notices";
+import { EditPoint } from "./EditPoint";
 import { valueText } from "./kinds";
 import type { Span } from "./range";
 
 const PAGE = 50;
 const SORTED_MAX = 5000;
 const COLUMNS_MAX = 8;
+/** A longer value, as JSON, is not edited in a page. */
+const EDITED_MAX = 200_000;
 /** The first page, newest values first. */
 const FIRST = "0 true";
 
+/** A datapoint, and its index in the stream; -1: it is not one of the stream. */
+interface Row {
+  readonly i: number;
+  readonly point: Point;
+}
+
+const rowsOf = (points: readonly Point[], first: number): Row[] =>
+  points.map((point, k) => ({ i: first < 0 ? -1 : first + k, point }));
+
 type Order = { readonly by: "time" | number; readonly down: boolean };
 
-/** The values in a table, a page at a time; sorted by time, or, if they are not too many, by any column. */
+/**
+ * The values in a table, a page at a time; sorted by time, or, if they are not too many, by any column. With `stream`, as
+ * the values are its own, they can be corrected.
+ */
 export default function Table({
   path,
   transform,
   span,
   revision,
   label,
+  stream,
+  onCorrected,
 }: {
   path: StreamPath;
   transform: string;
   span: Span;
   revision: number;
   label: string;
+  stream?: Stream;
+  onCorrected?: (span: Span) => void;
 }) {
   const [page, setPage] = useState(0);
   const [order, setOrder] = useState<Order>({ by: "time", down: true });
@@ -38,20 +71,52 @@ export default function Table({
     async (signal) => {
       const [i1, i2] = await Promise.all([indexAt(path, Math.max(0, span.t1 - 1e-6), signal), indexAt(path, span.t2, signal)]);
       const n = i2 - i1;
-      if (n === 0) return { n, points: [], whole: true };
-      if (n <= SORTED_MAX || transform) {
+      if (n <= 0) return { n: 0, rows: [], whole: true };
+      if (transform) {
         const range = { t1: Math.max(0, span.t1 - 1e-6), t2: Math.max(span.t2, 1e-6), limit: 2 * SORTED_MAX };
-        const points = await readPoints(path, transform ? { ...range, transform } : range, signal);
-        return { n: points.length, points, whole: true };
+        const points = await readPoints(path, { ...range, transform }, signal);
+        return { n: points.length, rows: rowsOf(points, -1), whole: true };
+      }
+      if (n <= SORTED_MAX) {
+        const points = await readPoints(path, { i1, i2 }, signal);
+        return { n: points.length, rows: rowsOf(points, i1), whole: true };
       }
       const from = order.down ? Math.max(i1, i2 - (page + 1) * PAGE) : i1 + page * PAGE;
       const to = order.down ? i2 - page * PAGE : Math.min(i2, from + PAGE);
-      const points = to > from ? await readPoints(path, { i1: from, i2: to }, signal) : [];
-      return { n, points: order.down ? [...points].reverse() : points, whole: false };
+      const rows = rowsOf(to > from ? await readPoints(path, { i1: from, i2: to }, signal) : [], from);
+      return { n, rows: order.down ? rows.reverse() : rows, whole: false };
     },
     // Where all are there, turning pages and sorting needs no server.
-    [path, transform, span, revision, whole.current ? FIRST : `${page} ${order.down}`],
+    [path, transform, span, whole.current ? FIRST : `${page} ${order.down}`],
   );
+  // What is there stays there until it has been read anew, so that nobody loses the place in it.
+  useEffect(() => {
+    if (revision) found.reload();
+  }, [revision]);
+  const [edited, setEdited] = useState<Row | null>(null);
+  const region = useRef<HTMLDivElement>(null);
+  /** Tell what was done, with the way back. */
+  const corrected = (done: Correction, text: string): void => {
+    const { id = 0, t1 = 0, t2 = 0 } = done;
+    onCorrected?.({ t1, t2 });
+    notify(text, () => {
+      undoCorrection(path, id).then(
+        () => {
+          onCorrected?.({ t1, t2 });
+          notify("Undone.");
+        },
+        (error: unknown) => notify(`It was not undone: ${told(error)}`),
+      );
+    });
+  };
+  const deletion = useAction(async ({ i, point }: Row) => {
+    corrected(await meant(deletePoint(path, i, point), found.reload), `Deleted: ${valueText(point.d, 40)}, ${timeText(point.t)}.`);
+    region.current?.focus({ preventScroll: true });
+  });
+  const faults = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    if (deletion.error !== undefined) faults.current?.scrollIntoView({ block: "center" });
+  }, [deletion.error]);
   const { data } = found;
   if (data) whole.current = data.whole;
   if (!data)
@@ -61,12 +126,12 @@ export default function Table({
         {found.loading && <Loading what="Reading" />}
       </>
     );
-  const columns = columnsOf(data.points);
+  const columns = columnsOf(data.rows);
   const sortable = data.whole;
-  const sorted = sortable ? sort(data.points, columns, order) : data.points;
-  const rows = sortable ? sorted.slice(page * PAGE, (page + 1) * PAGE) : sorted;
+  const sorted = sortable ? sort(data.rows, columns, order) : data.rows;
+  const shown = sortable ? sorted.slice(page * PAGE, (page + 1) * PAGE) : sorted;
   const pages = Math.max(1, Math.ceil(data.n / PAGE));
-  const senders = rows.some((point) => point.o !== undefined);
+  const senders = shown.some(({ point }) => point.o !== undefined);
   const heading = (by: "time" | number, text: string) => (
     <th scope="col" aria-sort={order.by === by ? (order.down ? "descending" : "ascending") : "none"} key={text}>
       {sortable || by === "time" ? (
@@ -88,12 +153,28 @@ export default function Table({
   return (
     <div>
       <Fault error={found.error} retry={found.reload} />
+      <div ref={faults}>
+        <Fault error={deletion.error} />
+      </div>
+      {edited && stream && (
+        <EditPoint
+          point={edited.point}
+          stream={stream}
+          label={label}
+          onClose={() => setEdited(null)}
+          onSave={async (d, why) => {
+            const done = await meant(updatePoint(path, edited.i, edited.point, d, why), found.reload);
+            setEdited(null);
+            corrected(done, `Changed to ${valueText(d, 40)}, ${timeText(edited.point.t)}.`);
+          }}
+        />
+      )}
       {data.n === 0 ? (
         <p class="muted">There is nothing from this time.</p>
       ) : (
         <>
           {/* eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- what scrolls has to be reached by keyboard */}
-          <div class="scroll" role="region" tabIndex={0} aria-label={`Table of ${label}`}>
+          <div class="scroll" role="region" tabIndex={0} ref={region} aria-label={`Table of ${label}`}>
             <table class="values">
               <caption class="sr">Values of {label}</caption>
               <thead>
@@ -101,11 +182,16 @@ export default function Table({
                   {heading("time", "Time")}
                   {columns.length ? columns.map((name, i) => heading(i, name)) : heading(0, "Value")}
                   {senders && <th scope="col">Written by</th>}
+                  {stream && (
+                    <th scope="col" class="row-actions">
+                      <span class="sr">Correct</span>
+                    </th>
+                  )}
                 </tr>
               </thead>
               <tbody>
-                {rows.map((point, i) => (
-                  <tr key={`${point.t} ${i}`}>
+                {shown.map(({ i, point }, k) => (
+                  <tr key={i < 0 ? `row ${k}` : i}>
                     <th scope="row">
                       <time dateTime={new Date(point.t * 1000).toISOString()}>{timeText(point.t)}</time>
                     </th>
@@ -115,6 +201,35 @@ export default function Table({
                       <Cell value={point.d} />
                     )}
                     {senders && <td>{point.o ?? ""}</td>}
+                    {stream && (
+                      <td class="row-actions">
+                        <span>
+                          <button
+                            type="button"
+                            class="plain"
+                            title="Edit"
+                            aria-label={`Edit ${nameOf(point)}`}
+                            disabled={deletion.busy}
+                            onClick={() => {
+                              if (JSON.stringify(point.d).length <= EDITED_MAX) setEdited({ i, point });
+                              else notify("This value is too long to be edited here.");
+                            }}
+                          >
+                            <Icon name="edit" />
+                          </button>
+                          <button
+                            type="button"
+                            class="plain"
+                            title="Delete"
+                            aria-label={`Delete ${nameOf(point)}`}
+                            disabled={deletion.busy}
+                            onClick={() => void deletion.run({ i, point })}
+                          >
+                            <Icon name="trash" />
+                          </button>
+                        </span>
+                      </td>
+                    )}
                   </tr>
                 ))}
               </tbody>
@@ -142,9 +257,26 @@ export default function Table({
   );
 }
 
+/** What a screen reader calls a row. */
+const nameOf = ({ t, d }: Point): string => `${valueText(d, 40)}, ${timeText(t)}`;
+
+/** The outcome of a correction; if another datapoint stands in that place by now, tell that, and `reread`. */
+async function meant(correction: Promise<Correction>, reread: () => void): Promise<Correction> {
+  try {
+    return await correction;
+  } catch (error) {
+    if (!(error instanceof Problem && (error.status === 409 || error.kind === "invalid_range"))) throw error;
+    reread();
+    throw new Problem(
+      "Nothing was changed: somebody has corrected this value since, or others have come before it. The table shows now what is there.",
+      error.status,
+    );
+  }
+}
+
 function Cell({ value }: { value: Json | undefined }) {
   const text = valueText(value, 2000);
-  if (typeof value === "number") return <td class="number">{text}</td>;
+  if (typeof value === "number" || typeof value === "bigint") return <td class="number">{text}</td>;
   if (text.length <= 120) return <td>{text}</td>;
   return (
     <td>
@@ -159,23 +291,25 @@ function Cell({ value }: { value: Json | undefined }) {
 const partOf = (value: Json, name: string): Json | undefined => (isObject(value) ? value[name] : undefined);
 
 /** The fields of objects, if all are objects with few fields; else none. */
-function columnsOf(points: readonly Point[]): string[] {
+function columnsOf(rows: readonly Row[]): string[] {
   const names = new Set<string>();
-  for (const { d } of points.slice(0, 500)) {
-    if (!isObject(d)) return [];
-    for (const name of Object.keys(d)) names.add(name);
+  for (const { point } of rows.slice(0, 500)) {
+    if (!isObject(point.d)) return [];
+    for (const name of Object.keys(point.d)) names.add(name);
   }
   return names.size <= COLUMNS_MAX ? [...names] : [];
 }
 
-function sort(points: readonly Point[], columns: readonly string[], order: Order): Point[] {
+function sort(rows: readonly Row[], columns: readonly string[], order: Order): Row[] {
   const { by } = order;
-  const key = (point: Point): Json | undefined => (by === "time" ? point.t : columns.length ? partOf(point.d, columns[by] ?? "") : point.d);
-  const sorted = [...points].sort((a, b) => compare(key(a), key(b)));
+  const key = ({ point }: Row): Json | undefined => (by === "time" ? point.t : columns.length ? partOf(point.d, columns[by] ?? "") : point.d);
+  const sorted = [...rows].sort((a, b) => compare(key(a), key(b)));
   return order.down ? sorted.reverse() : sorted;
 }
 
+const isNumber = (value: Json | undefined): value is number | bigint => typeof value === "number" || typeof value === "bigint";
+
 function compare(a: Json | undefined, b: Json | undefined): number {
-  if (typeof a === "number" && typeof b === "number") return a - b;
+  if (isNumber(a) && isNumber(b)) return a < b ? -1 : a > b ? 1 : 0;
   return valueText(a).localeCompare(valueText(b), "en", { numeric: true });
 }

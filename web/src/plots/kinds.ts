@@ -41,7 +41,7 @@ export function natureOf(stream: Stream, recent: readonly Point[]): Nature {
 }
 
 function kindOf(value: Json): Kind {
-  if (typeof value === "number") return "number";
+  if (typeof value === "number" || typeof value === "bigint") return "number";
   if (typeof value === "boolean") return "boolean";
   if (typeof value === "string") return "text";
   return isObject(value) ? "object" : "mixed";
@@ -61,7 +61,7 @@ function refine(kind: Kind, values: readonly Json[]): Nature {
     for (const [name, part] of Object.entries(value)) {
       if (part === null) continue;
       const types = fields.get(name) ?? new Set();
-      fields.set(name, types.add(typeof part));
+      fields.set(name, types.add(typeof part === "bigint" ? "number" : typeof part));
     }
   }
   const pure = (type: string): string[] => [...fields].filter(([, t]) => t.size === 1 && t.has(type)).map(([name]) => name);
@@ -122,7 +122,8 @@ export function valueText(value: Json | undefined, longest = 200): string {
 }
 
 /** A number with as many digits as are of interest. */
-export function numberText(value: number): string {
+export function numberText(value: number | bigint): string {
+  if (typeof value === "bigint") return value.toLocaleString("en");
   if (!Number.isFinite(value)) return String(value);
   if (Number.isInteger(value) && Math.abs(value) < 1e15) return value.toLocaleString("en");
   const size = Math.abs(value);

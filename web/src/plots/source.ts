@@ -238,14 +238,12 @@ export class LineSource implements ViewSource {
     return found.length > 0;
   }
 
-  /** Have the server say anew what there is at the times of `points`: a transform may make anything of them. */
-  forget(points: readonly Point[]): void {
-    for (const { t } of points) {
-      if (this.raw && t >= this.raw.t1 && t <= this.raw.t2) this.raw = null;
-      for (const key of [...this.tiles.keys()]) {
-        const [every = 1, k = 0] = key.split(":").map(Number);
-        if (Math.floor(t / (every * TILE)) === k) this.tiles.delete(key);
-      }
+  /** Have the server say anew what there is from `t1` to `t2`. */
+  forget(t1: number, t2: number): void {
+    if (this.raw && t1 <= this.raw.t2 && t2 >= this.raw.t1) this.raw = null;
+    for (const key of [...this.tiles.keys()]) {
+      const [every = 1, k = 0] = key.split(":").map(Number);
+      if (Math.floor(t1 / (every * TILE)) <= k && k <= Math.floor(t2 / (every * TILE))) this.tiles.delete(key);
     }
   }
 
@@ -334,6 +332,7 @@ export function numbersIn(points: readonly Point[]): { t: number; d: number }[] 
   const out: { t: number; d: number }[] = [];
   for (const { t, d } of points) {
     if (typeof d === "number") out.push({ t, d });
+    else if (typeof d === "bigint") out.push({ t, d: Number(d) });
     else if (typeof d === "boolean") out.push({ t, d: d ? 1 : 0 });
   }
   return out;
