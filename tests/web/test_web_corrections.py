@@ -81,6 +81,30 @@ def test_edit_with_a_reason_and_undo(person: Person) -> None:
     person.fits()
 
 
+def test_what_comes_meanwhile_does_not_disturb_who_edits(person: Person) -> None:
+    path = fill(person, "weight", [70.5, 705], {"type": "number"})
+    look(person, path)
+    person.press("Edit 705, 2023-11-14 23:14:20")
+    field = dialog(person).get_by_label("weight", exact=True)
+    field.fill("7")
+    with person.api() as db:
+        for i in range(3):
+            db(path).insert_array([{"t": START + 3600 * (i + 1), "d": i}])
+            person.sees(f"{i + 3} values")
+        db(path).insert_array([{"t": START + 1, "d": 9}], merge=True)
+    person.sees(re.compile("6 values"))
+    expect(field).to_have_value("7")
+    expect(field).to_be_focused()
+    person.press("Save")
+    person.is_told("Nothing was changed")  # it stands in another place now
+    person.press("Cancel")
+    person.press("Edit 705, 2023-11-14 23:14:20")
+    field.fill("70.7")
+    person.press("Save")
+    person.is_notified("Changed to 70.7")
+    assert values_of(person, path) == [70.5, 9, 70.7, 0, 1, 2]
+
+
 def test_delete_by_keyboard_and_undo(person: Person) -> None:
     path = fill(person, "weight", [1, 2, 3], {"type": "number"})
     table = look(person, path)
@@ -223,7 +247,7 @@ def test_list_of_corrections_and_undo_there(person: Person) -> None:
     person.fits()
     entries.nth(1).get_by_role("button").click()
     expect(entries).to_have_count(3)
-    expect(entries.nth(0)).to_contain_text("Undone a correction of 2 values")
+    expect(entries.nth(0)).to_contain_text("Took back a correction of 2 values")
     expect(entries.nth(2)).to_contain_text("; undone")
     expect(entries.get_by_role("button")).to_have_count(0)
     expect(table.get_by_role("row")).to_have_count(4)
@@ -412,3 +436,23 @@ def test_string_of_ten_million_characters_leaves_the_pages_usable(roomy_server: 
     me.press("Table")
     expect(page.get_by_role("table").get_by_role("row").nth(1)).to_be_visible()
     assert page.evaluate("window.hacked") is None
+
+
+def test_the_form_begins_with_the_value_whatever_it_is(person: Person) -> None:
+    kinds: dict[str, tuple[Any, Any]] = {
+        "rating": ({"type": "integer", "minimum": 0, "maximum": 5}, 3),
+        "choice": ({"enum": ["a", "b", "c"]}, "b"),
+        "switch": ({"type": "boolean"}, True),
+        "list": ({"type": "array", "items": {"type": "number"}}, [1, 2]),
+        "nothing": ({}, None),
+        "empty": ({"type": "string"}, ""),
+    }
+    person.sign_in()
+    for name, (schema, value) in kinds.items():
+        path = fill(person, name, [value], schema, datatype="rating.stars" if name == "rating" else "")
+        person.open(f"/u/{path}?view=table&range=all")
+        person.page.get_by_role("button", name=re.compile("^Edit .*23:13:20")).click()
+        person.fits()
+        person.press("Save")
+        person.is_notified("Changed to")
+        assert values_of(person, path) == [value]

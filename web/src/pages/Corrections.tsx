@@ -58,7 +58,7 @@ export function Corrections({ path, revision }: { path: StreamPath; revision: nu
   );
 }
 
-const DONE = { deleted: "Deleted", updated: "Changed", undone: "Undone a correction of" } as const;
+const DONE = { deleted: "Deleted", updated: "Changed", undone: "Took back a correction of" } as const;
 
 /** `Deleted 3 values, 2026-11-23 15:04:05 to 2026-11-23 15:06:05`. */
 function whatOf({ kind, n = 0, t1 = 0, t2 = 0 }: Correction): string {

@@ -91,7 +91,7 @@ export function JsonView({ path, transform, span, revision, label }: Part & { la
       }
       return readPoints(path, { i1: -SHOWN }, signal);
     },
-    [path, transform, span],
+    [path, transform, transform && span],
   );
   useEffect(() => {
     if (revision) found.reload();

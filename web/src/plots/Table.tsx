@@ -89,7 +89,6 @@ export default function Table({
     // Where all are there, turning pages and sorting needs no server.
     [path, transform, span, whole.current ? FIRST : `${page} ${order.down}`],
   );
-  // What is there stays there until it has been read anew, so that nobody loses the place in it.
   useEffect(() => {
     if (revision) found.reload();
   }, [revision]);
@@ -117,7 +116,11 @@ export default function Table({
   useEffect(() => {
     if (deletion.error !== undefined) faults.current?.scrollIntoView({ block: "center" });
   }, [deletion.error]);
-  const { data } = found;
+  // What is there stays there until more has been read, so that nobody loses the place in it while values come.
+  const last = useRef<{ readonly of: string; readonly data: typeof found.data } | undefined>(undefined);
+  const of = `${path.join("/")} ${transform}`;
+  if (found.data) last.current = { of, data: found.data };
+  const data = last.current?.of === of ? last.current.data : undefined;
   if (data) whole.current = data.whole;
   if (!data)
     return (
