@@ -149,6 +149,10 @@ def test_metrics_are_not_for_everybody(client: Any, live: Any) -> None:
     assert client("GET", "//metrics", auth=None).status == 200  # this machine itself
     for far in (
         {"X-Forwarded-For": "192.0.2.1"},
+        {"X-Forwarded-Proto": "https"},
+        {"X-Real-IP": "192.0.2.1"},
+        {"Via": "1.1 proxy"},
+        {"Host": "evil.example:3124"},
         {"Forwarded": "for=192.0.2.1"},
         {"Origin": "http://evil.example"},
         {"Sec-Fetch-Site": "cross-site"},

@@ -242,6 +242,24 @@ def test_device_that_has_gone_silent_is_told(person: Person) -> None:
     person.fits()
 
 
+def test_silent_device_is_told_among_many_others(person: Person) -> None:
+    """However many streams there are of which something newer is known."""
+    with person.api() as db:
+        now = time.time()
+        for device, ago, n in (("busy", 0, 30), ("dead", 5 * 3600, 1)):
+            streams = {f"s{i}": {"schema": '{"type": "number"}'} for i in range(n)}
+            db(f"{person.name}/{device}").create(streams=streams)
+            with ConnectorDB(db(f"{person.name}/{device}").apikey, url=person.server.url) as own:
+                for name in streams:
+                    points = [{"t": now - ago - i * 60, "d": i} for i in range(10, 0, -1)]
+                    own(f"{person.name}/{device}/{name}").insert_array(points)
+    person.sign_in()
+    silent = person.page.get_by_role("region", name="Gone silent")
+    expect(silent.get_by_role("link", name=re.compile("dead Nothing for 5 hours"))).to_be_visible()
+    newest = person.page.get_by_role("region", name="Newest values")
+    expect(newest.get_by_role("listitem")).to_have_count(24)
+
+
 def test_pinned_plot_is_on_the_home_page(person: Person) -> None:
     path = stream(person, "temperature", {"type": "number"}, device="station")
     with person.api() as db:

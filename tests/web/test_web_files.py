@@ -78,6 +78,7 @@ def test_compressed_for_those_who_take_it(files: WebServer) -> None:
     assert packed.headers["Content-Encoding"] == "gzip"
     assert gzip.decompress(body) == content
     assert get(files, script, Accept_Encoding="gzip, br")[0].headers["Content-Encoding"] == "br"
+    assert get(files, script, Accept_Encoding="br;q=0, gzip")[0].headers["Content-Encoding"] == "gzip"
     assert packed.headers["Vary"] == "Accept-Encoding"
 
 
@@ -85,6 +86,7 @@ def test_unchanged_page_is_not_sent_again(files: WebServer) -> None:
     tag = get(files, "/")[0].headers["ETag"]
     response, body = get(files, "/", If_None_Match=tag)
     assert (response.status, body) == (304, b"")
+    assert get(files, "/", If_None_Match="*")[0].status == 304
 
 
 @pytest.mark.parametrize("name", ["..%2findex.html", "%2e%2e/x", ".vite", "x.py", ""])

@@ -31,6 +31,9 @@ LIVE = "connectordb.live"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 BODY_PAUSE_S = 60.0
 """How long a client may pause in the middle of a body."""
+_OWN_NAMES = (b"localhost", b"127.0.0.1", b"[::1]")
+_PROXIED = frozenset({b"forwarded", b"via", b"x-real-ip", b"true-client-ip", b"cf-connecting-ip"})
+"""What proxies add; and all that begins with ``x-forwarded-``."""
 _UNTOLD = "(left out)"
 """Stands in the log for what may hold a secret."""
 
@@ -83,10 +86,19 @@ class Request:
 
     @property
     def same_machine(self) -> bool:
-        """Whether a program on this machine asks, and not a proxy or a web page that runs here."""
-        forwarded = b"x-forwarded-for" in self.headers or b"forwarded" in self.headers
-        loopback = self.peer.startswith("127.") or self.peer in ("::1", "local")
-        return loopback and not forwarded and not self.cross_origin
+        """Whether a program on this machine asks, and not a proxy or a web page that runs here.
+
+        The name in the address has to be the machine's own: to any other one, a page of a stranger may have given the
+        address 127.0.0.1 (DNS rebinding). A proxy that leaves no trace in the headers is not noticed.
+        """
+        if self.local:
+            return True
+        if not (self.peer.startswith("127.") or self.peer == "::1") or self.cross_origin:
+            return False
+        if any(name in _PROXIED or name.startswith(b"x-forwarded-") for name in self.headers):
+            return False
+        host = self.headers.get(b"host", b"").lower()
+        return (host if host.endswith(b"]") else host.rpartition(b":")[0] or host) in _OWN_NAMES
 
     @property
     def base_url(self) -> str:

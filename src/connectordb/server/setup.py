@@ -13,13 +13,12 @@ from .state import State
 
 __all__ = ["create_first_user", "read_setup"]
 
-_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _setup = msgspec.json.Decoder(Setup)
 
 
 async def read_setup(state: State, request: Request) -> Reply:
     """Whether there is no user yet, and what making the first one takes."""
-    return json_reply(SetupState(needed=state.core.needs_first_user(), key=not _at_the_machine(request)))
+    return json_reply(SetupState(needed=state.core.needs_first_user(), key=not request.same_machine))
 
 
 async def create_first_user(state: State, request: Request) -> Reply:
@@ -27,7 +26,7 @@ async def create_first_user(state: State, request: Request) -> Reply:
     if request.cross_origin:
         raise PermissionDenied("only a page of this server itself can make its first user")
     wanted = await request.json(_setup)
-    if not _at_the_machine(request):
+    if not request.same_machine:
         try:
             known = await state.core.identity.by_apikey(wanted.key, request.peer) is ROOT
         except Unauthenticated:
@@ -39,14 +38,3 @@ async def create_first_user(state: State, request: Request) -> Reply:
             )
     await state.core.create_first_user(wanted.name, wanted.password, wanted.email)
     return text_reply("ok")
-
-
-def _at_the_machine(request: Request) -> bool:
-    """Whether the request is of a person on the server's machine who knows that it is that.
-
-    The name in the address has to be the machine's own: to any other one, a page of a stranger may have given the
-    address 127.0.0.1 (DNS rebinding).
-    """
-    host = request.headers.get(b"host", b"").decode("latin-1").lower()
-    name = host if host.endswith("]") else host.rpartition(":")[0] or host
-    return request.same_machine and name in _LOOPBACK

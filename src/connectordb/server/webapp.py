@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import NotFound
+from .codings import weights
 from .reply import Header, Reply
 from .request import Request
 from .state import State
@@ -121,11 +122,10 @@ def _file(request: Request, path: str, name: str, cache: bytes) -> Reply:
 
 def _reply(request: Request, file: _File, cache: bytes) -> Reply:
     headers: tuple[Header, ...] = (*_GUARDS, (b"etag", file.tag), (b"vary", b"Accept-Encoding"))
-    if file.tag in (tag.strip() for tag in request.headers.get(b"if-none-match", b"").split(b",")):
+    known = {tag.strip() for tag in request.headers.get(b"if-none-match", b"").split(b",")}
+    if file.tag in known or b"*" in known:
         return Reply(304, b"", b"", headers, cache=cache)
-    accepted = {
-        part.split(";")[0].strip() for part in request.headers.get(b"accept-encoding", b"").decode("latin-1").split(",")
-    }
+    accepted = {name for name, q in weights(request.headers.get(b"accept-encoding", b"").decode("latin-1")) if q > 0}
     for encoding, _ in _ENCODINGS:
         if encoding in accepted and encoding in file.bodies:
             headers = (*headers, (b"content-encoding", encoding.encode()))

@@ -59,9 +59,9 @@ export const listDevices = async (user: string, signal?: AbortSignal): Promise<r
 export const listUserStreams = async (
   user: string,
   signal?: AbortSignal,
-  filters: { readonly downlink?: boolean } = {},
+  options: { readonly downlink?: boolean; readonly newest?: boolean } = {},
 ): Promise<readonly Stream[]> =>
-  (await json("get", CRUD_USER, { path: { user }, query: { q: "streams", ...filters }, signal })) as readonly Stream[];
+  (await json("get", CRUD_USER, { path: { user }, query: { q: "streams", ...options }, signal })) as readonly Stream[];
 
 export const readDevice = async (user: string, device: string, signal?: AbortSignal): Promise<Device> =>
   (await json("get", CRUD_DEVICE, { path: { user, device }, signal })) as Device;

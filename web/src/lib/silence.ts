@@ -1,6 +1,7 @@
 /** Whether something that usually speaks has gone silent. */
 
-const LEAST_S = 600;
+/** Within this, nothing is silent. */
+export const LEAST_S = 600;
 const TIMES = 6;
 
 /** How long it usually is from one to the next, in seconds: the median. Infinity: that is not known. */

@@ -6,7 +6,7 @@ import { follow } from "../lib/live";
 import { discard, flush, outbox } from "../lib/outbox";
 import { followPins, isPinStream, pins, togglePin, type Pin } from "../lib/pins";
 import { to } from "../lib/router";
-import { isSilent, usualInterval } from "../lib/silence";
+import { isSilent, LEAST_S, usualInterval } from "../lib/silence";
 import { lastSeen, myName, session } from "../lib/session";
 import { agoText, durationText, timeText } from "../lib/time";
 import { numberText, valueText } from "../plots/kinds";
@@ -22,6 +22,10 @@ const RECENT = 40;
 const AT_ONCE = 4;
 const SHOWN = 24;
 const INPUTS = 9;
+/** Of so many devices at most it is found out whether they are silent, by so many streams of each. */
+const QUIET_DEVICES = 40;
+const QUIET_STREAMS = 3;
+const REREAD_MS = 300_000;
 
 /** What to enter, what is new, what is wrong, and what one has pinned. */
 export default function Home() {
@@ -29,7 +33,7 @@ export default function Home() {
   const found = useLoad(
     async (signal) => {
       try {
-        const [streams, devices] = await Promise.all([listUserStreams(user, signal), listDevices(user, signal)]);
+        const [streams, devices] = await Promise.all([listUserStreams(user, signal, { newest: true }), listDevices(user, signal)]);
         const inputs = streams.filter(isInput).slice(0, 50);
         lastSeen.value = { ...lastSeen.value, user, inputs };
         return { streams, devices, offline: false };
@@ -47,6 +51,13 @@ export default function Home() {
     });
   }, []);
   useEffect(() => followPins(user), [user]);
+  useEffect(() => {
+    // Silence is not heard: it has to be looked for.
+    const timer = setInterval(() => {
+      if (document.visibilityState === "visible") found.reload();
+    }, REREAD_MS);
+    return () => clearInterval(timer);
+  }, []);
   const { data } = found;
   const inputs = (data?.streams ?? []).filter(isInput);
   const [all, setAll] = useState(false);
@@ -158,14 +169,17 @@ interface Newest {
 }
 
 function Values({ user, streams, devices }: { user: string; streams: readonly Stream[]; devices: readonly Device[] }) {
-  const shown = useMemo(() => {
+  const spoken = useMemo(() => {
     const hidden = new Set(devices.filter((device) => device.visible === false).map((device) => device.name));
-    return streams.filter((stream) => !isInput(stream) && !isPinStream(stream) && !hidden.has(stream.device) && !stream.ephemeral).slice(0, SHOWN);
+    return streams
+      .filter((stream) => !isInput(stream) && !isPinStream(stream) && !hidden.has(stream.device) && stream.newest !== undefined)
+      .sort((a, b) => (b.newest ?? 0) - (a.newest ?? 0));
   }, [streams, devices]);
+  const read = useMemo(() => [...new Set([...spoken.slice(0, SHOWN), ...quietStreams(spoken)])], [spoken]);
   const found = useLoad(
     async (signal) => {
       const out: Newest[] = [];
-      const left = [...shown];
+      const left = [...read];
       const work = async (): Promise<void> => {
         for (let stream = left.shift(); stream; stream = left.shift()) {
           const points = await readPoints([user, stream.device ?? "", stream.name ?? ""], { i1: -RECENT }, signal);
@@ -175,7 +189,7 @@ function Values({ user, streams, devices }: { user: string; streams: readonly St
       await Promise.all(Array.from({ length: AT_ONCE }, work));
       return out;
     },
-    [user, shown.map((stream) => `${stream.device}/${stream.name}`)],
+    [user, read.map((stream) => `${stream.device}/${stream.name}`).sort()],
   );
   const [fresh, setFresh] = useState<Readonly<Record<string, readonly Point[]>>>({});
   useEffect(
@@ -187,7 +201,7 @@ function Values({ user, streams, devices }: { user: string; streams: readonly St
     [user],
   );
   const at = useNow(10_000);
-  if (!shown.length) return null;
+  if (!spoken.length) return null;
   const values = (found.data ?? [])
     .map(({ stream, points }) => {
       const key = `${user}/${stream.device}/${stream.name}`;
@@ -224,7 +238,7 @@ function Values({ user, streams, devices }: { user: string; streams: readonly St
         {found.loading && !found.data && <Loading what="Reading" />}
         {found.data && values.length === 0 && <p class="muted">Your devices have not written anything yet.</p>}
         <ul class="tiles">
-          {values.map(({ stream, points }) => {
+          {values.slice(0, SHOWN).map(({ stream, points }) => {
             const last = points.at(-1);
             const name = stream.nickname || stream.name || "";
             return (
@@ -256,6 +270,17 @@ function shortText({ d }: Point): string {
       .slice(0, 3)
       .join(", ");
   return valueText(d, 60);
+}
+
+/** Of devices from which nothing has come for a while, the streams that tell whether that is unusual. */
+function quietStreams(spoken: readonly Stream[]): Stream[] {
+  const now = Date.now() / 1000;
+  const own = new Map<string, Stream[]>();
+  for (const stream of spoken) own.set(stream.device ?? "", [...(own.get(stream.device ?? "") ?? []), stream]);
+  return [...own.values()]
+    .filter(([newest]) => now - (newest?.newest ?? 0) > LEAST_S)
+    .slice(0, QUIET_DEVICES)
+    .flatMap((streams) => streams.slice(0, QUIET_STREAMS));
 }
 
 function silentDevices(devices: readonly Device[], values: readonly Newest[], at: number) {
