@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from connectordb import errors
 from connectordb.core import ROOT
+from connectordb.core.sessions import ENDED_MAX, EndedSessions
 
 
 @pytest.fixture
@@ -158,3 +160,44 @@ def test_a_forged_session_is_nobody(alice: Any, value: str) -> None:
     assert alice.core.identity.by_session(value) is None
     session = alice.core.identity.session(alice.actor("alice/user"))
     assert alice.core.identity.by_session(session[:-2] + "xx") is None
+
+
+def test_a_session_that_was_ended_is_nobody_and_others_go_on(alice: Any) -> None:
+    identity, actor = alice.core.identity, alice.actor("alice/user")
+    one, other = identity.session(actor), identity.session(actor)
+    assert one != other
+    alice.run(identity.end_session(one))
+    assert identity.by_session(one) is None
+    assert identity.by_session(other).path == "alice/user"
+    for value in (one, "", "x", other[:-2] + "xx"):
+        alice.run(identity.end_session(value))
+    assert identity.by_session(other).path == "alice/user"
+    assert identity.by_session(identity.session(actor)).path == "alice/user"
+
+
+def test_ended_sessions_are_remembered_until_they_would_be_over(tmp_path: Path) -> None:
+    now = 1000.0
+    path = tmp_path / "ended"
+    first = EndedSessions(path, lambda: now)
+    assert not path.exists()
+    for session, until in (("a", 2000.0), ("b", 3000.0)):
+        first.add(session, until)
+        first.write(session, until)
+    assert path.stat().st_mode & 0o777 == 0o600
+    with path.open("a") as file:
+        file.write("4000 torn\nnonsense\n\xe4\n5000")
+    again = EndedSessions(path, lambda: now)
+    assert ["a" in again, "b" in again, "torn" in again, "c" in again] == [True, True, True, False]
+    again.add("c", 4000.0)
+    again.write("c", 4000.0)
+    now = 2500.0
+    last = EndedSessions(path, lambda: now)
+    assert ["a" in last, "b" in last, "c" in last] == [False, True, True]
+    assert path.read_text() == "3000 b\n4000 torn\n4000 c\n"
+
+
+def test_there_is_a_limit_to_ended_sessions() -> None:
+    ended = EndedSessions(None, lambda: 0.0)
+    for i in range(ENDED_MAX + 1):
+        ended.add(str(i), 9.0)
+    assert ["0" in ended, "1" in ended, str(ENDED_MAX) in ended] == [False, True, True]

@@ -131,6 +131,22 @@ def test_forged_cookies_are_nobody(client: Any, session: str) -> None:
     assert who(client, Cookie=f"other=1; {session}; more=2") == "test/user"
 
 
+def test_signing_out_ends_the_session_and_no_other(client: Any, session: str) -> None:
+    other = client("GET", "/login").headers["set-cookie"].split(";")[0]
+
+    def sign_out(**headers: str) -> None:
+        answer = client("GET", "/logout", auth=None, headers={"Cookie": session, **headers})
+        assert (answer.status, answer.text) == (200, "ok")
+
+    sign_out(**{"Sec-Fetch-Site": "cross-site"})
+    assert who(client, Cookie=session) == "test/user", "a page of another site signs nobody out"
+    sign_out()
+    assert who(client, Cookie=session) == "nobody"
+    assert who(client, Cookie=other) == "test/user"
+    sign_out()
+    assert client("GET", "/logout", auth=None, headers={"Cookie": "connectordb-session=forged"}).status == 200
+
+
 SAME = "http://127.0.0.1:{port}"
 
 

@@ -203,3 +203,25 @@ def test_cookie_cannot_be_read_by_scripts(person: Person) -> None:
     assert person.page.evaluate("document.cookie") == ""
     (cookie,) = person.page.context.cookies()
     assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Lax")
+
+
+def test_signing_out_ends_a_copy_of_the_cookie_too_and_no_other_browser(
+    own_server: WebServer, make_page: Callable[..., Any]
+) -> None:
+    one, other, thief = (Person(make_page(), own_server, "test", "test") for _ in range(3))
+    for person in (one, other):
+        person.sign_in("/account")
+    stolen = one.page.context.cookies()
+    thief.page.context.add_cookies(stolen)
+    thief.open("/account")
+    thief.is_at("Account and settings")
+    one.press("Sign out")
+    one.is_at("Sign in")
+    for _ in range(2):
+        thief.page.reload()
+        thief.is_at("Sign in")
+        thief.page.context.add_cookies(stolen)
+        other.page.reload()
+        other.is_at("Account and settings")
+        own_server.stop()
+        own_server.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from ..store.base import Store
 from .corrections import CorrectionRules
@@ -39,6 +40,7 @@ class Core(FirstUserRules, LiveRules, DownlinkRules, CorrectionRules, QueryRules
         secret: bytes,
         admin_key: str,
         clock: Callable[[], float] = time.time,
+        ended_sessions: Path | None = None,
     ) -> None:
         """Set up the rules.
 
@@ -47,9 +49,18 @@ class Core(FirstUserRules, LiveRules, DownlinkRules, CorrectionRules, QueryRules
             secret: Signs session cookies.
             admin_key: The API key of the local administrator.
             clock: Tells the present time in seconds since the Unix epoch.
+            ended_sessions: The file of the sessions that have been ended by signing out; ``None``: they are valid
+                again after a restart.
         """
         super().__init__(store, settings, permissions, clock)
-        self.identity = Identity(self.directory, settings.auth, secret=secret, admin_key=admin_key, clock=clock)
+        self.identity = Identity(
+            self.directory,
+            settings.auth,
+            secret=secret,
+            admin_key=admin_key,
+            clock=clock,
+            ended_sessions=ended_sessions,
+        )
         self.retention = Retention(store, clock, settings.store.retention_every_s)
 
     async def close(self) -> None:

@@ -7,6 +7,7 @@
         keys/session.key      signs the cookies of the web page
         keys/admin.key        opens everything: whoever can read it is the local administrator
         permissions.json      the permission matrix, if the administrator wants another one than the default
+        connectordb.sessions  sessions of the web page that were ended by signing out, if there were any
         connectordb.lock      locked by the process that has the folder open; says which one
         connectordb.pid       where that process serves, as long as it serves
         connectordb.log       what `connectordb start` has to tell
@@ -73,6 +74,7 @@ KEYS_FOLDER = "keys"
 SESSION_KEY_FILE = f"{KEYS_FOLDER}/session.key"
 ADMIN_KEY_FILE = f"{KEYS_FOLDER}/admin.key"
 PERMISSIONS_FILE = "permissions.json"
+SESSIONS_FILE = "connectordb.sessions"
 LOCK_FILE = "connectordb.lock"
 PID_FILE = "connectordb.pid"
 LOG_FILE = "connectordb.log"
@@ -351,7 +353,14 @@ class Folder:
             seal_after_s=self.settings.store.seal_after_s if self.settings.store.seal else None,
             cache_bytes=self.settings.store.cache_bytes,
         )
-        return Core(store, self.settings, permissions, secret=self.session_key, admin_key=self.admin_key)
+        return Core(
+            store,
+            self.settings,
+            permissions,
+            secret=self.session_key,
+            admin_key=self.admin_key,
+            ended_sessions=self.path / SESSIONS_FILE,
+        )
 
     def announce(self, host: str, port: int) -> None:
         """Tell in the pid file that this process now serves the folder on *host* and *port*."""

@@ -13,12 +13,14 @@ import uuid
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import TooManyRequests, Unauthenticated
 from ..store.records import Device, User
 from .actor import ROOT, Actor
 from .directory import LOGIN_DEVICE, Directory
+from .sessions import EndedSessions
 from .settings import AuthSettings
 
 __all__ = ["Identity", "new_apikey"]
@@ -51,6 +53,7 @@ class Identity:
         secret: bytes,
         admin_key: str,
         clock: Callable[[], float] = time.time,
+        ended_sessions: Path | None = None,
     ) -> None:
         from argon2 import PasswordHasher
         from itsdangerous import URLSafeTimedSerializer
@@ -64,6 +67,7 @@ class Identity:
             parallelism=settings.password_parallelism,
         )
         self._sessions = URLSafeTimedSerializer(secret, salt="connectordb-session")
+        self._ended = EndedSessions(ended_sessions, clock)
         self._cache_key = secrets.token_bytes(32)
         self._verified: OrderedDict[bytes, str] = OrderedDict()
         self._failures = _Failures(settings.failures_max, settings.failures_window_s)
@@ -123,14 +127,15 @@ class Identity:
         raise Unauthenticated("no device has this API key" if apikey else "an API key or a user name is needed")
 
     def session(self, actor: Actor) -> str:
-        """Return the value of a session cookie for *actor*, valid until its password or API key changes.
+        """Return the value of a session cookie for *actor*, valid until it is ended or its password or API key changes.
 
         Raises:
             Unauthenticated: *actor* is no device.
         """
         if actor.user is None or actor.device is None:
             raise Unauthenticated("only a user or a device can have a session")
-        value: str = self._sessions.dumps([actor.user.name, actor.device.name, _stamp(actor.user, actor.device)])
+        stamp = _stamp(actor.user, actor.device)
+        value: str = self._sessions.dumps([actor.user.name, actor.device.name, stamp, secrets.token_hex(8)])
         return value
 
     def by_session(self, value: str) -> Actor | None:
@@ -138,13 +143,33 @@ class Identity:
         from itsdangerous import BadData
 
         try:
-            user_name, device_name, stamp = self._sessions.loads(value, max_age=self.session_s)
+            user_name, device_name, stamp, number = self._sessions.loads(value, max_age=self.session_s)
             found = self._directory.device(user_name, device_name)
         except (BadData, ValueError, TypeError):
+            return None
+        if number in self._ended:
             return None
         if found is None or not found[1].enabled or not hmac.compare_digest(stamp, _stamp(*found)):
             return None
         return Actor.of(*found)
+
+    async def end_session(self, value: str) -> None:
+        """End the session of the cookie *value*, wherever else that may be, also after a restart.
+
+        Raises:
+            OSError: the disk refuses; it has ended for as long as this process lasts.
+        """
+        from itsdangerous import BadData
+
+        if self.by_session(value) is None:
+            return
+        try:
+            session, signed = self._sessions.loads(value, max_age=self.session_s, return_timestamp=True)
+        except BadData:  # aged meanwhile
+            return
+        number, until = session[3], signed.timestamp() + self.session_s
+        self._ended.add(number, until)
+        await asyncio.get_running_loop().run_in_executor(self._threads, self._ended.write, number, until)
 
     def refresh(self, actor: Actor, login: str) -> Actor:
         """Return *actor* as it is now, if what it logged in with is still valid.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import logging
 from typing import TYPE_CHECKING
 
 from ..core import NOBODY
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from ..core import Actor
 
 __all__ = ["authenticate", "login", "logout"]
+
+log = logging.getLogger(__name__)
 
 COOKIE = "connectordb-session"
 _COOKIE_PREFIX = COOKIE.encode() + b"="
@@ -70,7 +73,14 @@ async def login(state: State, request: Request) -> Reply:
 
 
 async def logout(state: State, request: Request) -> Reply:
-    """Take the cookie away."""
+    """Take the cookie away, and end its session: a copy of the cookie is of no use any more."""
+    cookie = request.headers.get(b"cookie")
+    value = _session_in(cookie) if cookie is not None and request.cookie_counts else None
+    if value is not None:
+        try:
+            await state.core.identity.end_session(value)
+        except OSError as e:
+            log.warning("a session that was ended will be valid again after a restart: %s", e)
     reply = text_reply("ok")
     reply.headers = (_set_cookie(request, "", "; Max-Age=0"),)
     return reply
