@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 
 import { correlation, incompleteBeta } from "../src/lib/stats";
-import { binsOf, niceWidth } from "../src/plots/Bars";
+import { binsOf, gathered, niceWidth, roughly } from "../src/plots/Bars";
 import { axisTexts, axisTimes } from "../src/plots/looks";
 import { stretchesOf } from "../src/plots/Timeline";
 
@@ -61,7 +61,7 @@ test("parts of a histogram have widths that a person would choose, and none is l
   expect(niceWidth(100, 24)).toBe(5);
   expect(niceWidth(0.7, 24)).toBe(0.05);
   expect(niceWidth(0, 24)).toBe(1);
-  const bins = binsOf({ "[10,15)": 2, "[-5,0)": 1 }, 5);
+  const bins = gathered(binsOf({ "[10,15)": 2, "[-5,0)": 1 }, 5), 5);
   expect(bins.map(({ from, n }) => [from, n])).toEqual([[-5, 1], [0, 0], [5, 0], [10, 2]]);
 });
 
@@ -78,4 +78,17 @@ test("an axis tells times apart, in the zone", () => {
   const { times, step } = axisTimes(1_700_000_000, 1_700_086_400, 8, 3600);
   expect(step).toBe(10_800);
   expect(axisTexts(times, step, "Europe/Amsterdam").slice(0, 2)).toEqual(["00:00\n15 Nov 2023", "03:00"]);
+});
+
+test("fine parts of a histogram become bars, and tell about where the median is", () => {
+  const size = 0.1;
+  const counted: Record<string, number> = {};
+  let n = 0;
+  for (let k = -100; k < 128; k++, n++) counted[`[${(k * size) / 64},${((k + 1) * size) / 64})`] = 1;
+  const fine = binsOf(counted, size / 64);
+  expect(gathered(fine, size).map((bin) => [bin.from, bin.n])).toEqual([[-0.2, 36], [-0.1, 64], [0, 64], [0.1, 64]]);
+  const mean = fine.reduce((sum, { from, to }) => sum + (from + to) / 2, 0) / n;
+  expect(roughly(fine, mean)).toEqual({ median: "0.0203125 to 0.021875", sd: "about 0.103" });
+  // Parts that are wide, compared with how far apart the values are, tell nothing.
+  expect(roughly(binsOf({ "[0,1)": 1000 }, 1), 0.5).sd).toBe("–");
 });

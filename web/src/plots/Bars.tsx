@@ -1,13 +1,17 @@
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 
 import { readPoints, type StreamPath } from "../api";
 import { Fault, Loading } from "../ui/basics";
-import { useLoad } from "../ui/hooks";
+import { count, piped, times, useCounting, type Counted, type Counting, type Counts } from "./counting";
 import { numberText } from "./kinds";
-import { saveSvg, usePalette, useWidth } from "./looks";
+import { savePicture, saveSvg, usePalette, useWidth, type Palette } from "./looks";
 import type { Span } from "./range";
 
 const BINS = 24;
+/** Each bar is counted in so many parts, for the median: a power of two, so that each part is in one bar wholly. */
+const FINE = 64;
+/** Of more values than this the server knows no exact median. */
+const EXACT_MAX = 1_000_000;
 const SHOWN = 30;
 const HEIGHT = 300;
 const FOOT = 26;
@@ -17,25 +21,35 @@ interface Props {
   path: StreamPath;
   transform: string;
   span: Span;
+  /** What was chosen to be in view: `span` changes when values come, this does not. */
+  inView: string;
   revision: number;
   label: string;
   saveAs?: (save: ((name: string) => void) | null) => void;
 }
-
-const piped = (...scripts: readonly string[]): string => scripts.filter(Boolean).join(" | ");
-const times = (span: Span) => ({ t1: Math.max(0, span.t1 - 1e-6), t2: Math.max(span.t2, 1e-6) });
 
 interface Numbers {
   readonly n: number;
   readonly min: number;
   readonly max: number;
   readonly mean: number;
+}
+
+interface Shares {
+  readonly numbers: Numbers;
+  readonly bins: readonly Bin[];
+  readonly fine: readonly Bin[];
+  /** Not known of very many values. */
+  readonly exact: Exact | null;
+}
+
+interface Exact {
   readonly sd: number;
   readonly median: number;
 }
 
-const NUMBERS =
-  '{"n": count, "min": min, "max": max, "mean": mean, "sd": stddev, "median": quantile(0.5)} | if last';
+const NUMBERS = '{"n": count, "min": min, "max": max, "mean": mean} | if last';
+const EXACT = '{"sd": stddev, "median": quantile(0.5)} | if last';
 
 /** A width that a person would choose for `n` parts of `size`. */
 export function niceWidth(size: number, n: number): number {
@@ -47,22 +61,29 @@ export function niceWidth(size: number, n: number): number {
 }
 
 /** How often numbers came that lie in equal parts of what there is. Counted by the server, over any number of them. */
-export function Histogram({ path, transform, span, revision, label, saveAs }: Props) {
+export function Histogram({ path, transform, span, inView, revision, label, saveAs }: Props) {
   const frame = useRef<HTMLDivElement>(null);
   const svg = useRef<SVGSVGElement>(null);
   const width = useWidth(frame);
   const colors = usePalette();
-  const found = useLoad(
-    async (signal) => {
+  const counting = useCounting<Shares | null>(
+    async (show, signal) => {
       const [summary] = await readPoints(path, { ...times(span), transform: piped(transform, NUMBERS) }, signal);
-      if (!summary) return null;
+      if (!summary) return { done: 0, n: 0, value: null };
       const numbers = summary.d as unknown as Numbers;
       const size = niceWidth(numbers.max - numbers.min, BINS);
-      const bucket = `map(bucket(${decimal(size)}), count) | if last`;
-      const [counted] = await readPoints(path, { ...times(span), transform: piped(transform, bucket) }, signal);
-      return { numbers, bins: binsOf(counted?.d as Readonly<Record<string, number>>, size) };
+      const [exact] =
+        numbers.n <= EXACT_MAX ? await readPoints(path, { ...times(span), transform: piped(transform, EXACT) }, signal) : [];
+      const script = `map(bucket(${decimal(size / FINE)}), count) | if last`;
+      const told = ({ value, ...progress }: Counted<Counts>): Counted<Shares> => {
+        const fine = binsOf(value, size / FINE);
+        const bins = gathered(fine, size);
+        return { ...progress, value: { numbers, bins, fine, exact: (exact?.d ?? null) as Exact | null } };
+      };
+      return told(await count(path, transform, span, script, (counted) => show(told(counted)), signal));
     },
-    [path, transform, span, revision],
+    [path, transform, inView],
+    revision,
   );
   useEffect(() => {
     saveAs?.((name) => {
@@ -70,16 +91,16 @@ export function Histogram({ path, transform, span, revision, label, saveAs }: Pr
     });
     return () => saveAs?.(null);
   }, [colors]);
-  const { data } = found;
+  const data = counting.shown?.value;
+  const spread = data && (data.exact ?? roughly(data.fine, data.numbers.mean));
   const most = Math.max(1, ...(data?.bins ?? []).map((bin) => bin.n));
   const bar = data ? (width - LEFT) / Math.max(1, data.bins.length) : 0;
   const every = Math.max(1, Math.ceil(60 / Math.max(1, bar)));
   return (
     <figure class="plot" ref={frame}>
-      <Fault error={found.error} retry={found.reload} />
-      {found.loading && !data && <Loading what="Counting" />}
+      <How counting={counting} />
       {data === null && <p class="muted">There is nothing from this time.</p>}
-      {data && width > 0 && (
+      {data && spread && width > 0 && (
         <>
           <svg ref={svg} width={width} height={HEIGHT + FOOT} role="img" aria-label={`Histogram of ${label}`} fontFamily="system-ui, sans-serif" fontSize={13}>
             {[0, 0.5, 1].map((part) => (
@@ -107,12 +128,12 @@ export function Histogram({ path, transform, span, revision, label, saveAs }: Pr
             })}
           </svg>
           <dl class="facts">
-            <Fact name="Values" value={data.numbers.n} />
-            <Fact name="Mean" value={data.numbers.mean} />
-            <Fact name="Median" value={data.numbers.median} />
-            <Fact name="Spread (standard deviation)" value={data.numbers.sd} />
-            <Fact name="Smallest" value={data.numbers.min} />
-            <Fact name="Largest" value={data.numbers.max} />
+            <Fact name="Values" value={numberText(data.numbers.n)} />
+            <Fact name="Mean" value={numberText(data.numbers.mean)} />
+            <Fact name="Median" value={typeof spread.median === "number" ? numberText(spread.median) : spread.median} />
+            <Fact name="Spread (standard deviation)" value={typeof spread.sd === "number" ? numberText(spread.sd) : spread.sd} />
+            <Fact name="Smallest" value={numberText(data.numbers.min)} />
+            <Fact name="Largest" value={numberText(data.numbers.max)} />
           </dl>
         </>
       )}
@@ -120,17 +141,42 @@ export function Histogram({ path, transform, span, revision, label, saveAs }: Pr
   );
 }
 
-function Fact({ name, value }: { name: string; value: number }) {
+/** What is counted yet, and what is not. */
+function How({ counting }: { counting: Counting<unknown> }) {
+  const { shown, behind, loading, error, again } = counting;
+  const part = shown && shown.done < shown.n;
+  return (
+    <>
+      <Fault error={error} retry={again} />
+      {loading && !shown && <Loading what="Counting" />}
+      {part && (
+        <p role="status" class="small">
+          {`Counted ${loading ? "so far" : "only"}: the newest ${shown.done.toLocaleString("en")} of ${shown.n.toLocaleString("en")} values.`}
+        </p>
+      )}
+      {behind && !loading && (
+        <p class="small">
+          Something has changed since this was counted.{" "}
+          <button type="button" onClick={again}>
+            Count again
+          </button>
+        </p>
+      )}
+    </>
+  );
+}
+
+function Fact({ name, value }: { name: string; value: string }) {
   return (
     <div>
       <dt>{name}</dt>
-      <dd>{numberText(value)}</dd>
+      <dd>{value}</dd>
     </div>
   );
 }
 
 /** As PipeScript writes numbers: without an exponent. */
-const decimal = (value: number): string => value.toFixed(12).replace(/\.?0+$/, "");
+const decimal = (value: number): string => value.toFixed(20).replace(/\.?0+$/, "");
 
 interface Bin {
   readonly from: number;
@@ -138,18 +184,26 @@ interface Bin {
   readonly n: number;
 }
 
-/** The parts in order, with those between them in which there is nothing. */
-export function binsOf(counted: Readonly<Record<string, number>> | undefined, size: number): Bin[] {
-  const bins = Object.entries(counted ?? {}).map(([text, n]) => {
+/** The parts in order. */
+export function binsOf(counted: Counts, size: number): Bin[] {
+  const bins = Object.entries(counted).map(([text, n]) => {
     const from = Number(/^\[(.*),/.exec(text)?.[1] ?? NaN);
     return { k: Math.round(from / size), n };
   });
-  bins.sort((a, b) => a.k - b.k);
+  return bins.sort((a, b) => a.k - b.k).map(({ k, n }) => bin(k, size, n));
+}
+
+/** Put together to larger parts of `size`, with those between them in which there is nothing. */
+export function gathered(fine: readonly Bin[], size: number): Bin[] {
   const out: Bin[] = [];
-  for (const { k, n } of bins) {
+  for (const { from, to, n } of fine) {
+    const k = Math.floor((from + to) / 2 / size);
     const last = out.at(-1);
-    for (let j = last ? Math.round(last.to / size) : k; j < k && out.length < 200; j++) out.push(bin(j, size, 0));
-    out.push(bin(k, size, n));
+    if (last && k * size < last.to - size / 2) out[out.length - 1] = { ...last, n: last.n + n };
+    else {
+      for (let j = last ? Math.round(last.to / size) : k; j < k && out.length < 200; j++) out.push(bin(j, size, 0));
+      out.push(bin(k, size, n));
+    }
   }
   return out;
 }
@@ -160,29 +214,46 @@ const bin = (k: number, size: number, n: number): Bin => ({
   n,
 });
 
+/** What can be said of median and spread from how many numbers are in each part. */
+export function roughly(fine: readonly Bin[], mean: number): { readonly median: string; readonly sd: string } {
+  const n = fine.reduce((sum, part) => sum + part.n, 0);
+  let [below, median, squares] = [0, "–", 0];
+  for (const part of fine) {
+    if (below < n / 2 && below + part.n >= n / 2) median = `${numberText(part.from)} to ${numberText(part.to)}`;
+    below += part.n;
+    squares += part.n * ((part.from + part.to) / 2 - mean) ** 2;
+  }
+  const sd = Math.sqrt(squares / Math.max(1, n));
+  const off = ((fine[0]?.to ?? 0) - (fine[0]?.from ?? 0)) / 2;
+  return { median, sd: off > sd / 10 ? "–" : `about ${numberText(Number(sd.toPrecision(3)))}` };
+}
+
 /** How often each value came. */
-export function Bars({ path, transform, span, revision, label }: Props) {
-  const found = useLoad(
-    async (signal) => {
-      const [counted] = await readPoints(path, { ...times(span), transform: piped(transform, "map($, count) | if last") }, signal);
-      const all = Object.entries((counted?.d ?? {}) as Readonly<Record<string, number>>);
-      return all.sort((a, b) => b[1] - a[1]);
-    },
-    [path, transform, span, revision],
+export function Bars({ path, transform, span, inView, revision, label, saveAs }: Props) {
+  const colors = usePalette();
+  const counting = useCounting<Counts>(
+    (show, signal) => count(path, transform, span, "map($, count) | if last", show, signal),
+    [path, transform, inView],
+    revision,
   );
-  const all = found.data ?? [];
+  const { shown } = counting;
+  const counts: Counts = shown?.value ?? NOTHING;
+  const all = useMemo(() => Object.entries(counts).sort((a, b) => b[1] - a[1]), [counts]);
   const total = all.reduce((sum, [, n]) => sum + n, 0);
+  const rows = all.slice(0, SHOWN).map(([value, n]) => ({ value, name: nameOf(value), n, part: `${((100 * n) / total).toFixed(1)} %` }));
   const most = all[0]?.[1] ?? 1;
+  const caption = `How often each value of ${label} came (${total.toLocaleString("en")} in all)`;
+  useEffect(() => {
+    if (rows.length) saveAs?.((name) => savePicture(barsPicture(caption, rows, colors), name, colors.card));
+    return () => saveAs?.(null);
+  }, [shown, colors]);
   return (
     <figure class="plot">
-      <Fault error={found.error} retry={found.reload} />
-      {found.loading && !found.data && <Loading what="Counting" />}
-      {found.data?.length === 0 && <p class="muted">There is nothing from this time.</p>}
+      <How counting={counting} />
+      {shown?.n === 0 && <p class="muted">There is nothing from this time.</p>}
       {all.length > 0 && (
         <table class="bars">
-          <caption>
-            How often each value of {label} came ({total.toLocaleString("en")} in all)
-          </caption>
+          <caption>{caption}</caption>
           <thead class="sr">
             <tr>
               <th scope="col">Value</th>
@@ -190,13 +261,13 @@ export function Bars({ path, transform, span, revision, label }: Props) {
             </tr>
           </thead>
           <tbody>
-            {all.slice(0, SHOWN).map(([value, n]) => (
+            {rows.map(({ value, name, n, part }) => (
               <tr key={value}>
-                <th scope="row">{value === "true" ? "yes" : value === "false" ? "no" : value.length > 60 ? `${value.slice(0, 60)}…` : value || "(empty)"}</th>
+                <th scope="row">{name}</th>
                 <td>
                   <span class="bar" style={{ width: `${(70 * n) / most}%` }} aria-hidden="true" />
                   <span>
-                    {n.toLocaleString("en")} <span class="muted">({((100 * n) / total).toFixed(1)} %)</span>
+                    {n.toLocaleString("en")} <span class="muted">({part})</span>
                   </span>
                 </td>
               </tr>
@@ -207,4 +278,42 @@ export function Bars({ path, transform, span, revision, label }: Props) {
       {all.length > SHOWN && <p class="muted">And {(all.length - SHOWN).toLocaleString("en")} other values, which came less often.</p>}
     </figure>
   );
+}
+
+const NOTHING: Counts = {};
+
+const nameOf = (value: string): string =>
+  value === "true" ? "yes" : value === "false" ? "no" : value.length > 60 ? `${value.slice(0, 60)}…` : value || "(empty)";
+
+/** The bars as a drawing: in the page they are a table. */
+function barsPicture(
+  caption: string,
+  rows: readonly { readonly name: string; readonly n: number; readonly part: string }[],
+  colors: Palette,
+): HTMLCanvasElement {
+  const [width, row, top, scale] = [800, 30, 44, 2];
+  const canvas = document.createElement("canvas");
+  canvas.width = width * scale;
+  canvas.height = (top + rows.length * row + 12) * scale;
+  const context = canvas.getContext("2d");
+  if (!context) return canvas;
+  context.scale(scale, scale);
+  context.font = "14px system-ui, sans-serif";
+  context.textBaseline = "middle";
+  const left = 24 + Math.min(240, Math.max(...rows.map(({ name }) => context.measureText(name).width)));
+  const most = Math.max(...rows.map(({ n }) => n));
+  context.fillStyle = colors.ink;
+  context.fillText(caption, 12, 20, width - 24);
+  for (const [i, { name, n, part }] of rows.entries()) {
+    const y = top + (i + 0.5) * row;
+    const long = ((width - left - 190) * n) / most;
+    context.fillStyle = colors.ink;
+    context.textAlign = "right";
+    context.fillText(name, left - 8, y, left - 16);
+    context.textAlign = "left";
+    context.fillText(`${n.toLocaleString("en")} (${part})`, left + long + 8, y);
+    context.fillStyle = colors.series[0] ?? colors.ink;
+    context.fillRect(left, y - row * 0.35, Math.max(1, long), row * 0.7);
+  }
+  return canvas;
 }

@@ -59,7 +59,8 @@ export default function Calendar({
         points.map(({ t, d }) => [dateText(t + 1), (d as Readonly<Record<Stat, number>>)[stat]] as const),
       );
     },
-    [path, transform, first, last, stat, zoneName, revision],
+    [path, transform, first, last, stat, zoneName],
+    revision,
   );
   useEffect(() => {
     saveAs?.((name) => {

@@ -95,8 +95,9 @@ export default function LinePlot({
         series: [
           {},
           { stroke: color, width: 1.75, points: { size: 6 } },
-          { stroke: "transparent", points: { show: false } },
-          { stroke: "transparent", points: { show: false } },
+          // A peak of a single value is a narrow band: its edges let it be seen.
+          { stroke: thin(color, 0.6), width: 1, points: { show: false } },
+          { stroke: thin(color, 0.6), width: 1, points: { show: false } },
         ],
         bands: [{ series: [2, 3], fill: thin(color, 0.28) }],
         hooks: {
@@ -181,7 +182,7 @@ function tell(curve: Curve, index: number | null | undefined): string {
   return `${timeText(curve.every ? t - curve.every / 2 : t)}: ${numberText(mid)}${band}`;
 }
 
-function summaryOf({ t, mid, lo, hi }: Curve, span: Span): string {
+function summaryOf({ t, mid, lo, hi, every }: Curve, span: Span): string {
   let [least, most, last, lastT] = [Infinity, -Infinity, NaN, NaN];
   for (const [i, time] of t.entries()) {
     const value = mid[i];
@@ -189,7 +190,7 @@ function summaryOf({ t, mid, lo, hi }: Curve, span: Span): string {
     least = Math.min(least, lo?.[i] ?? value);
     most = Math.max(most, hi?.[i] ?? value);
     last = value;
-    lastT = time;
+    lastT = time - every / 2;
   }
   if (least === Infinity) return "There is nothing from this time.";
   return `From ${numberText(least)} to ${numberText(most)}; at the end ${numberText(last)} (${timeText(lastT, { seconds: false })}).`;

@@ -25,6 +25,7 @@ export default function MapPlot({
   path,
   transform,
   span,
+  inView,
   revision,
   label,
   saveAs,
@@ -32,6 +33,7 @@ export default function MapPlot({
   path: StreamPath;
   transform: string;
   span: Span;
+  inView: string;
   revision: number;
   label: string;
   saveAs?: (save: ((name: string) => void) | null) => void;
@@ -46,7 +48,8 @@ export default function MapPlot({
   const found = useLoad(
     (signal) =>
       readPoints(path, { t1: Math.max(0, span.t1 - 1e-6), t2: Math.max(span.t2, 1e-6), points: POINTS, ...script }, signal),
-    [path, transform, span, revision],
+    [path, transform, inView],
+    revision,
   );
   useEffect(() => {
     saveAs?.((name) => {

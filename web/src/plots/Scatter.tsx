@@ -29,6 +29,7 @@ export default function Scatter({
   path,
   transform,
   span,
+  inView,
   other,
   onOther,
   revision,
@@ -38,6 +39,7 @@ export default function Scatter({
   path: StreamPath;
   transform: string;
   span: Span;
+  inView: string;
   /** Path of the other stream; empty: not chosen yet. */
   other: string;
   onOther: (path: string) => void;
@@ -79,7 +81,8 @@ export default function Scatter({
       }
       return { pairs, each };
     },
-    [path, transform, span, other, revision],
+    [path, transform, inView, other],
+    revision,
   );
   const pairs = found.data?.pairs ?? [];
   const known = useMemo(() => correlation(pairs.map(({ x, y }) => [x, y] as const)), [pairs]);

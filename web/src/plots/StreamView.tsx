@@ -197,6 +197,9 @@ export function StreamView({
     () => spanOf(look, known, first.data),
     [look.range, look.t1, look.t2, newest?.t, first.data, recent.data],
   );
+  // What a view has counted or read stays as it is until it is read anew; only a line moves on with each value.
+  const still = useMemo(() => span, [look.range, look.t1, look.t2, first.data, recent.data, reread]);
+  const inView = look.range === "exact" ? `${look.t1} ${look.t2}` : look.range;
   const empty = recent.data !== undefined && known.length === 0;
   useEffect(() => {
     if (recent.data !== undefined) onSeen?.({ nature, views, view, span, script, newest, empty });
@@ -207,7 +210,7 @@ export function StreamView({
   if (treated.error !== undefined) return <Fault error={treated.error} retry={treated.reload} />;
   if (empty) return null;
   const label = stream.nickname || path[2];
-  const part = { path, transform: script, span, label };
+  const part = { path, transform: script, span: still, inView, label };
   const saving = saveAs ? { saveAs } : {};
   switch (view) {
     case "line":
@@ -215,11 +218,11 @@ export function StreamView({
         <LinePlot source={source} span={span} onSpan={onSpan} revision={revision} label={label} {...(height ? { height } : {})} {...saving} />
       );
     case "timeline":
-      return <Timeline {...part} onSpan={onSpan} revision={reread} {...saving} />;
+      return <Timeline {...part} span={span} onSpan={onSpan} revision={reread} {...saving} />;
     case "histogram":
       return <Histogram {...part} revision={reread} {...saving} />;
     case "bars":
-      return <Bars {...part} revision={reread} />;
+      return <Bars {...part} revision={reread} {...saving} />;
     case "calendar":
       return <Calendar {...part} numeric={nature.kind === "number"} revision={reread} {...saving} />;
     case "map":

@@ -1,7 +1,8 @@
 /**
  * Numbers of a stream for a line: as they are while there are few in view, and otherwise smallest, mean and largest of
- * windows of time, which the server works out. Windows come in tiles, as the parts of a map do: what has been seen is
- * there at once when one comes back to it, and while a tile is on its way, the coarser one that it is a part of is shown.
+ * windows of time, which the server has at hand or works out. Windows are kept in tiles, as the parts of a map are: what
+ * has been seen is there at once when one comes back to it. What a view lacks comes in one request, and meanwhile coarser
+ * windows are shown.
  */
 import { indexAt, readPoints, type Point, type StreamPath } from "../api";
 
@@ -34,6 +35,11 @@ export const TILE = 256;
 /** Up to so many values in view are drawn as they are. */
 export const RAW_MAX = 4000;
 const TILES_KEPT = 400;
+/** Of more values than this, windows that are so much longer are shown first: the server has them in no time. */
+const COARSE_POINTS = 1_000_000;
+const COARSE = 5;
+/** With fewer windows in view than this, they are not worth it. */
+const WINDOWS_MIN = 50;
 /** A little less than any distance between time stamps that can be stored. */
 const EPSILON_S = 1e-6;
 
@@ -52,7 +58,7 @@ export function chooseEvery(span: number, px: number): number {
 }
 
 /** The values between which no line is drawn: where nothing came for much longer than usual. */
-export function withGaps(points: readonly { readonly t: number; readonly d: number }[], gapS: number | null): Curve {
+export function withGaps(points: readonly NumberAt[], gapS: number | null): Curve {
   const t: number[] = [];
   const mid: (number | null)[] = [];
   const longest = gapS ?? usualGap(points);
@@ -79,15 +85,15 @@ export function usualGap(points: readonly { readonly t: number }[]): number {
   return Math.max(3 * usual, 10 * median, EPSILON_S);
 }
 
-/** The windows as a line with a band; where two or more are missing is a gap. */
-export function bandOf(windows: readonly Window[], every: number): Curve {
+/** The windows as a line with a band; where two or more are missing, and nothing came for `gapS`, is a gap. */
+export function bandOf(windows: readonly Window[], every: number, gapS: number | null = null): Curve {
   const t: number[] = [];
   const mid: (number | null)[] = [];
   const lo: (number | null)[] = [];
   const hi: (number | null)[] = [];
   let last = -Infinity;
   for (const window of windows) {
-    if (window.t - last > 2.5 * every && t.length) {
+    if (window.t - last > Math.max(2.5 * every, gapS ?? 0) && t.length) {
       t.push(last + every);
       for (const column of [mid, lo, hi]) column.push(null);
     }
@@ -140,10 +146,22 @@ export function coarser(windows: readonly Window[], every: number): Window[] {
   return out;
 }
 
+/** Windows of one length that are asked for, kept and given up together. */
+interface Tile {
+  readonly every: number;
+  readonly k: number;
+  windows: readonly Window[];
+}
+
 interface Raw {
   readonly t1: number;
   readonly t2: number;
-  points: { t: number; d: number }[];
+  points: NumberAt[];
+}
+
+interface NumberAt {
+  readonly t: number;
+  readonly d: number;
 }
 
 export interface Progress {
@@ -162,16 +180,18 @@ export interface ViewSource {
 
 /** Reads what a view of the line needs. */
 export class LineSource implements ViewSource {
-  private readonly tiles = new Map<string, Window[]>();
+  private readonly tiles = new Map<string, Tile>();
   private raw: Raw | null = null;
   private generation = 0;
+  /** For each request under way what has been written since it was sent: nobody knows whether its answer has it. */
+  private readonly underWay = new Set<NumberAt[]>();
 
   constructor(
     private readonly path: StreamPath,
     private readonly transform: string,
     private readonly downlink = false,
     /** Seconds without a value that are a gap; `null`: what is unusual. */
-    readonly gapS: number | null = null,
+    private readonly gapS: number | null = null,
   ) {}
 
   /** Call `show` with what is to be drawn for the times from `t1` to `t2`, at once and then each time that more is there. */
@@ -184,55 +204,63 @@ export class LineSource implements ViewSource {
     };
     const known = this.raw;
     if (known && known.t1 <= t1 && t2 <= known.t2) {
-      const points = known.points;
-      const n = points.filter((point) => point.t >= t1 && point.t <= t2).length;
+      const n = known.points.filter((point) => point.t >= t1 && point.t <= t2).length;
       if (n <= RAW_MAX) {
-        inside(withGaps(points, this.gapS), true, n);
+        inside(withGaps(known.points, this.gapS), true, n);
         return;
       }
-    }
-    if (this.hasAny(t1, t2)) inside(this.assemble(t1, t2, every), false, 0);
-    const [i1, i2] = await Promise.all([indexAt(this.path, t1, signal), indexAt(this.path, t2, signal)]);
-    const n = i2 - i1;
-    if (n <= RAW_MAX) {
-      const margin = n <= RAW_MAX / 4 ? span : 0;
-      const raw = await this.readRaw(t1 - margin, t2 + margin, signal);
-      if (signal.aborted) return;
-      this.raw = raw;
-      inside(withGaps(raw.points, this.gapS), true, n);
-      return;
-    }
-    if (span / every < 50) {
-      // So dense that there is no window short enough.
-      const points = await readPoints(this.path, { ...this.range(t1, t2), points: Math.max(500, 2 * Math.round(px)) }, signal);
-      inside(withGaps(numbersIn(points), this.gapS), true, n);
-      return;
     }
     const length = every * TILE;
     const first = Math.floor(t1 / length);
     const last = Math.floor(t2 / length);
-    for (let k = last; k >= first; k--) {
-      if (this.tiles.has(`${every}:${k}`)) continue;
-      await this.readTile(every, k, signal);
-      if (signal.aborted) return;
-      if (k > first) inside(this.assemble(t1, t2, every), false, n);
+    const best = this.assemble(t1, t2, every);
+    const atLeast = best.windows.reduce((n, w) => (w.t >= t1 && w.t + best.every <= t2 ? n + w.n : n), 0);
+    const whole = span / every >= WINDOWS_MIN && atLeast > RAW_MAX && this.missing(every, first, last).length === 0;
+    if (best.windows.length) inside(bandOf(best.windows, best.every, this.gapS), whole, atLeast);
+    const gone = (): boolean => signal.aborted;
+    if (!whole) {
+      const n = atLeast > RAW_MAX ? atLeast : await this.readFew(t1, t2, inside, signal);
+      if (gone() || n <= RAW_MAX) return;
+      if (span / every < WINDOWS_MIN) {
+        // So dense that there is no window short enough.
+        const points = await readPoints(this.path, { ...this.range(t1, t2), points: Math.max(500, 2 * Math.round(px)) }, signal);
+        inside(withGaps(numbersIn(points), this.gapS), true, n);
+        return;
+      }
+      const coarse = LADDER.find((other) => other >= COARSE * every);
+      if (n > COARSE_POINTS && coarse !== undefined && !best.windows.length && !this.transform) {
+        const [from, to] = [t1, t2].map((t) => Math.floor(t / (coarse * TILE)));
+        await this.readTiles(coarse, this.together(this.missing(coarse, from ?? 0, to ?? 0)), signal);
+        if (gone()) return;
+        const found = this.assemble(t1, t2, every);
+        inside(bandOf(found.windows, found.every, this.gapS), false, n);
+      }
+      const missing = this.missing(every, first, last);
+      while (missing.length) {
+        await this.readTiles(every, this.together(missing), signal);
+        if (gone()) return;
+        const found = this.assemble(t1, t2, every);
+        inside(bandOf(found.windows, found.every, this.gapS), missing.length === 0, n);
+      }
     }
-    inside(this.assemble(t1, t2, every), true, n);
+    // What is beside the view, so that moving need not wait. A transform may take long: then only what is asked for.
+    if (this.transform) return;
+    for (const [k] of [this.missing(every, last + 1, last + 1), this.missing(every, first - 1, first - 1)]) {
+      if (k === undefined || k < 0 || k * length > Date.now() / 1000) continue;
+      await this.readTiles(every, [k], signal);
+      if (gone()) return;
+    }
   }
 
   /** Take in what has just been written. Returns whether it was something that can be drawn. */
   add(points: readonly Point[]): boolean {
     const found = numbersIn(points);
-    for (const point of found) {
-      if (this.raw && point.t >= this.raw.t1 && point.t <= this.raw.t2) {
-        const { points: all } = this.raw;
-        let at = all.length;
-        while (at > 0 && (all[at - 1]?.t ?? 0) > point.t) at--;
-        all.splice(at, 0, point);
-      }
-      for (const [key, windows] of this.tiles) {
-        const [every = 1, k = 0] = key.split(":").map(Number);
-        if (Math.floor(point.t / (every * TILE)) === k) this.tiles.set(key, addTo(windows, every, point.t, point.d));
+    for (const asked of this.underWay) asked.push(...found);
+    if (this.raw) this.raw.points = joined(this.raw.points, this.raw, found);
+    for (const { t, d } of found) {
+      for (const every of LADDER) {
+        const tile = this.tiles.get(`${every}:${Math.floor(t / (every * TILE))}`);
+        if (tile) tile.windows = addTo(tile.windows, every, t, d);
       }
     }
     return found.length > 0;
@@ -241,95 +269,143 @@ export class LineSource implements ViewSource {
   /** Have the server say anew what there is from `t1` to `t2`. */
   forget(t1: number, t2: number): void {
     if (this.raw && t1 <= this.raw.t2 && t2 >= this.raw.t1) this.raw = null;
-    for (const key of [...this.tiles.keys()]) {
-      const [every = 1, k = 0] = key.split(":").map(Number);
-      if (Math.floor(t1 / (every * TILE)) <= k && k <= Math.floor(t2 / (every * TILE))) this.tiles.delete(key);
+    for (const [key, { every, k }] of this.tiles) {
+      if (t1 < (k + 1) * every * TILE && t2 >= k * every * TILE) this.tiles.delete(key);
     }
   }
 
   private range(t1: number, t2: number) {
     return {
-      t1: t1 - EPSILON_S,
+      t1: Math.max(0, t1 - EPSILON_S),
       t2: Math.max(t2, EPSILON_S),
       ...(this.transform ? { transform: this.transform } : {}),
       ...(this.downlink ? { downlink: true } : {}),
     };
   }
 
-  private async readRaw(t1: number, t2: number, signal: AbortSignal): Promise<Raw> {
-    const points = await readPoints(this.path, this.range(t1, t2), signal);
-    return { t1, t2, points: numbersIn(points) };
-  }
-
-  private async readTile(every: number, k: number, signal: AbortSignal): Promise<void> {
-    const length = every * TILE;
-    const points = await readPoints(
-      this.path,
-      { ...this.range(k * length, (k + 1) * length - EPSILON_S), every: everyText(every), stat: "mean,min,max,count" },
-      signal,
+  /** Show the values themselves, if they are few, with some beside them for who moves on. Returns how many are in view. */
+  private async readFew(
+    t1: number,
+    t2: number,
+    show: (curve: Curve, complete: boolean, n: number) => void,
+    signal: AbortSignal,
+  ): Promise<number> {
+    const span = t2 - t1;
+    const bounds = [t1 - span, t1, t2, t2 + span].map((t) => indexAt(this.path, Math.max(0, t), signal));
+    const [before = 0, i1 = 0, i2 = 0, after = 0] = await Promise.all(bounds);
+    const n = i2 - i1;
+    if (n > RAW_MAX) return n;
+    const from = i1 - before <= RAW_MAX ? t1 - span : t1;
+    const to = after - i2 <= RAW_MAX ? t2 + span : t2;
+    const raw = { t1: from, t2: to };
+    const points = await this.reading(async (written) =>
+      joined(numbersIn(await readPoints(this.path, this.range(from, to), signal)), raw, written),
     );
-    const windows = points.map(({ t, d }) => {
-      const { mean, min, max, count } = d as { mean: number; min: number; max: number; count: number };
-      return { t, n: count, mean, min, max };
+    if (signal.aborted) return n;
+    this.raw = { ...raw, points };
+    show(withGaps(points, this.gapS), true, n);
+    return n;
+  }
+
+  /** Those of the tiles from `first` to `last` that are not there. */
+  private missing(every: number, first: number, last: number): number[] {
+    const out: number[] = [];
+    for (let k = first; k <= last; k++) if (!this.tiles.has(`${every}:${k}`)) out.push(k);
+    return out;
+  }
+
+  /** Take the latest of the tiles `missing` that are beside each other, as many as are asked for in one request. */
+  private together(missing: number[]): number[] {
+    const out: number[] = [];
+    // The server has statistics at hand, but of a transform it has to work out each value: that is shown bit by bit.
+    const most = this.transform ? 1 : Infinity;
+    while (missing.length && out.length < most && (out[0] === undefined || missing.at(-1) === out[0] - 1))
+      out.unshift(missing.pop() ?? 0);
+    return out;
+  }
+
+  private async readTiles(every: number, ks: readonly number[], signal: AbortSignal): Promise<void> {
+    const length = every * TILE;
+    const [first = 0, last = first] = [ks[0], ks.at(-1)];
+    const windows = await this.reading(async (written) => {
+      const range = this.range(first * length, (last + 1) * length - EPSILON_S);
+      const points = await readPoints(this.path, { ...range, every: everyText(every), stat: "mean,min,max,count" }, signal);
+      const found = points.map(({ t, d }) => {
+        const { mean, min, max, count } = d as { mean: number; min: number; max: number; count: number };
+        return { t, n: count, mean, min, max };
+      });
+      const late = written.filter(({ t }) => t >= first * length && t < (last + 1) * length);
+      return late.reduce<readonly Window[]>((all, { t, d }) => addTo(all, every, t, d), found);
     });
-    this.tiles.set(`${every}:${k}`, windows);
-    if (this.tiles.size > TILES_KEPT) {
-      const [oldest] = this.tiles.keys();
-      if (oldest !== undefined) this.tiles.delete(oldest);
+    for (const k of ks) {
+      this.tiles.set(`${every}:${k}`, { every, k, windows: windows.filter(({ t }) => Math.floor(t / length) === k) });
     }
-  }
-
-  private hasAny(t1: number, t2: number): boolean {
     for (const key of this.tiles.keys()) {
-      const [every = 1, k = 0] = key.split(":").map(Number);
-      if (k * every * TILE < t2 && (k + 1) * every * TILE > t1) return true;
+      if (this.tiles.size <= TILES_KEPT) break;
+      this.tiles.delete(key);
     }
-    return false;
   }
 
-  /** The best that is there of the windows from `t1` to `t2`. */
-  private assemble(t1: number, t2: number, every: number): Curve {
+  private async reading<T>(read: (written: readonly NumberAt[]) => Promise<T>): Promise<T> {
+    const written: NumberAt[] = [];
+    this.underWay.add(written);
+    try {
+      return await read(written);
+    } finally {
+      this.underWay.delete(written);
+    }
+  }
+
+  /** The best that is there of the windows from `t1` to `t2`, and how long the longest of them are. */
+  private assemble(t1: number, t2: number, every: number): { windows: readonly Window[]; every: number } {
     const length = every * TILE;
     const windows: Window[] = [];
     let coarsest = every;
     for (let k = Math.floor(t1 / length); k <= Math.floor(t2 / length); k++) {
       const own = this.tiles.get(`${every}:${k}`);
-      if (own) windows.push(...own);
+      if (own) windows.push(...own.windows);
       else {
         const [from, found] = this.substitute(every, k * length, (k + 1) * length);
         coarsest = Math.max(coarsest, from);
         windows.push(...found);
       }
     }
-    return bandOf(windows, coarsest);
+    return { windows, every: coarsest };
   }
 
   /** Windows of another length for those from `t1` to `t2`, which are not there. */
   private substitute(every: number, t1: number, t2: number): readonly [every: number, windows: readonly Window[]] {
-    const others = LADDER.filter((other) => other > every);
-    for (const other of others) {
-      const found: Window[] = [];
-      let whole = true;
-      for (let k = Math.floor(t1 / (other * TILE)); k * other * TILE < t2; k++) {
-        const tile = this.tiles.get(`${other}:${k}`);
-        if (!tile) whole = false;
-        else found.push(...tile.filter((window) => window.t + other > t1 && window.t < t2));
-      }
-      if (whole) return [other, found];
+    const beside = [...this.tiles.values()]
+      .filter((tile) => tile.k * tile.every * TILE < t2 && (tile.k + 1) * tile.every * TILE > t1)
+      .sort((a, b) => a.every - b.every || a.k - b.k);
+    for (const other of LADDER.filter((length) => length > every)) {
+      const tiles = beside.filter((tile) => tile.every === other);
+      const needed = Math.ceil(t2 / (other * TILE)) - Math.floor(t1 / (other * TILE));
+      if (tiles.length === needed)
+        return [other, tiles.flatMap((tile) => tile.windows.filter(({ t }) => t + other > t1 && t < t2))];
     }
-    const finer = LADDER.filter((other) => other < every && every % other === 0).reverse();
-    for (const other of finer) {
-      const found: Window[] = [];
-      for (let k = Math.floor(t1 / (other * TILE)); k * other * TILE < t2; k++) found.push(...(this.tiles.get(`${other}:${k}`) ?? []));
-      if (found.length) return [every, coarser(found.filter((window) => window.t >= t1 && window.t < t2), every)];
-    }
-    return [every, []];
+    const finer = beside.filter((tile) => tile.every < every && every % tile.every === 0);
+    const finest = finer.filter((tile) => tile.every === finer.at(-1)?.every).flatMap((tile) => tile.windows);
+    return [every, coarser(finest.filter(({ t }) => t >= t1 && t < t2), every)];
   }
 }
 
+/** `points` with those of `more` that are from the times of `within` and not among them. */
+function joined(points: readonly NumberAt[], within: { readonly t1: number; readonly t2: number }, more: readonly NumberAt[]): NumberAt[] {
+  const out = [...points];
+  for (const point of more) {
+    if (point.t < within.t1 || point.t > within.t2) continue;
+    let at = out.length;
+    while (at > 0 && (out[at - 1]?.t ?? 0) > point.t) at--;
+    const before = out[at - 1];
+    if (before?.t !== point.t || before.d !== point.d) out.splice(at, 0, point);
+  }
+  return out;
+}
+
 /** Those that are numbers; true and false are 1 and 0. */
-export function numbersIn(points: readonly Point[]): { t: number; d: number }[] {
-  const out: { t: number; d: number }[] = [];
+export function numbersIn(points: readonly Point[]): NumberAt[] {
+  const out: NumberAt[] = [];
   for (const { t, d } of points) {
     if (typeof d === "number") out.push({ t, d });
     else if (typeof d === "bigint") out.push({ t, d: Number(d) });

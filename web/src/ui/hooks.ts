@@ -11,23 +11,38 @@ export interface Loaded<T> {
   readonly set: (data: T) => void;
 }
 
-/** Load with `load` whenever one of `inputs` changes; what was begun before is given up. */
-export function useLoad<T>(load: (signal: AbortSignal) => Promise<T>, inputs: readonly unknown[]): Loaded<T> {
+/** What has taken so long is loaded anew by itself only after so many times as long. */
+const REST = 3;
+
+/**
+ * Load with `load` whenever one of `inputs` changes; what was begun before is given up. When `revision` changes, load
+ * anew, but after what is under way, and not so often that the server does little else.
+ */
+export function useLoad<T>(
+  load: (signal: AbortSignal) => Promise<T>,
+  inputs: readonly unknown[],
+  revision: unknown = null,
+): Loaded<T> {
   const [state, setState] = useState<{ data?: T; error?: unknown; loading: boolean }>({ loading: true });
   const [round, setRound] = useState(0);
   const key = JSON.stringify(inputs);
   const last = useRef(key);
+  const loaded = useRef({ revision, begun: 0, ended: 0 });
   useEffect(() => {
+    loaded.current = { revision, begun: performance.now(), ended: 0 };
     const controller = new AbortController();
     const fresh = last.current !== key;
     last.current = key;
     setState((was) => (fresh || was.data === undefined ? { loading: true } : { data: was.data, loading: true }));
     load(controller.signal).then(
       (data) => {
-        if (!controller.signal.aborted) setState({ data, loading: false });
+        if (controller.signal.aborted) return;
+        loaded.current.ended = performance.now();
+        setState({ data, loading: false });
       },
       (error: unknown) => {
         if (controller.signal.aborted) return;
+        loaded.current.ended = performance.now();
         setState((was) => ({ ...was, error, loading: false }));
         if (error instanceof Problem && [403, 404].includes(error.status)) void checkSession().catch(() => undefined);
       },
@@ -36,6 +51,12 @@ export function useLoad<T>(load: (signal: AbortSignal) => Promise<T>, inputs: re
     // `load` is a new function each time; what it depends on are the inputs.
   }, [key, round]);
   const reload = useCallback(() => setRound((n) => n + 1), []);
+  useEffect(() => {
+    const { revision: known, begun, ended } = loaded.current;
+    if (state.loading || known === revision) return undefined;
+    const timer = setTimeout(reload, Math.max(0, ended + REST * (ended - begun) - performance.now()));
+    return () => clearTimeout(timer);
+  }, [revision, state.loading]);
   const set = useCallback((data: T) => setState({ data, loading: false }), []);
   return { data: state.data, error: state.error, loading: state.loading, reload, set };
 }
