@@ -25,6 +25,8 @@ describe("windows", () => {
     expect(curve.t).toEqual([5, 15, 35, 40, 75]);
     expect(curve.mid).toEqual([0, 10, 30, null, 70]);
     expect(curve.hi).toEqual([1, 11, 31, null, 71]);
+    expect(bandOf([w(0), w(30), w(100)], 10, 60).mid).toEqual([0, 30, null, 100]);
+    expect(bandOf([w(0), w(30), w(100)], 10, Infinity).mid).toEqual([0, 30, 100]);
   });
 
   test("take a value that comes later, wherever it belongs", () => {
