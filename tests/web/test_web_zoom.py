@@ -59,7 +59,7 @@ def _put(store: SQLiteStore, device_id: int, name: str, n: int, values: Callable
     assert stream is not None
     for start in range(0, n, BATCH):
         k = np.arange(start, min(n, start + BATCH))
-        block = Block.of_columns(START + k + 0.25, values(k))
+        block = Block.of_columns((START + k + 0.25).astype(np.float64), values(k))
         store.submit(lambda tx, block=block: tx.append(stream.id, Substream.MAIN, block)).result()  # type: ignore[misc]
 
 
