@@ -60,12 +60,15 @@ async def authenticate(state: State, request: Request) -> Actor:
 
 
 async def login(state: State, request: Request) -> Reply:
-    """Give the browser a cookie with which it is who it is now."""
+    """Give the browser a cookie with which it is who it is now.
+
+    Not for a key in the address: with a link of a stranger to it, somebody would go on as that stranger unawares.
+    """
     remember = flag(request.params, "remember", True)
     if request.cross_origin:
         raise PermissionDenied("only a page of this server itself can log its user in")
     reply = text_reply("ok")
-    if request.actor is not NOBODY:
+    if request.actor is not NOBODY and (request.login != "apikey" or b"authorization" in request.headers):
         value = state.core.identity.session(request.actor)
         age = f"; Max-Age={state.core.identity.session_s}" if remember else ""
         reply.headers = (_set_cookie(request, value, age),)
@@ -74,6 +77,8 @@ async def login(state: State, request: Request) -> Reply:
 
 async def logout(state: State, request: Request) -> Reply:
     """Take the cookie away, and end its session: a copy of the cookie is of no use any more."""
+    if request.cross_origin:
+        raise PermissionDenied("only a page of this server itself can sign its user out")
     cookie = request.headers.get(b"cookie")
     value = _session_in(cookie) if cookie is not None and request.cookie_counts else None
     if value is not None:
@@ -87,7 +92,11 @@ async def logout(state: State, request: Request) -> Reply:
 
 
 def _set_cookie(request: Request, value: str, age: str) -> tuple[bytes, bytes]:
-    secure = "; Secure" if request.scope.get("scheme") == "https" else ""
+    https = b"https" in (
+        request.scope.get("scheme", "").encode(),
+        request.headers.get(b"x-forwarded-proto", b"").lower(),
+    )
+    secure = "; Secure" if https else ""
     return b"set-cookie", f"{COOKIE}={value}; Path=/; HttpOnly; SameSite=Lax{age}{secure}".encode()
 
 

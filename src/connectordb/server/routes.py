@@ -651,7 +651,15 @@ ROUTES: tuple[Route, ...] = (
         errors=(403, 408, 413),
         public=True,
     ),
-    _plain(f"{API}/logout", auth.logout, "Give the session cookie back", _OK, tag="Session", public=True),
+    _plain(
+        f"{API}/logout",
+        auth.logout,
+        "Give the session cookie back",
+        _OK,
+        tag="Session",
+        public=True,
+        errors=(403,),
+    ),
     _plain(
         f"{API}/meta/version",
         health.version,

@@ -2845,6 +2845,7 @@ export interface operations {
                 };
             };
             readonly 400: components["responses"]["400"];
+            readonly 403: components["responses"]["403"];
             readonly 503: components["responses"]["503"];
         };
     };
