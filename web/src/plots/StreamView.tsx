@@ -6,7 +6,7 @@ import { lazy } from "../ui/lazy";
 import { useLoad } from "../ui/hooks";
 import { Fault, Loading } from "../ui/basics";
 import { fieldScript, natureOf, viewsOf, type Nature, type View } from "./kinds";
-import { RANGES, roomy, type Span } from "./range";
+import { held, RANGES, roomy, type Span } from "./range";
 import { LineSource } from "./source";
 
 const RECENT = 500;
@@ -47,11 +47,11 @@ export function lookOf(query: URLSearchParams): Look {
   const number = (name: string): number => Number(query.get(name) ?? NaN);
   const [t1, t2] = [number("t1"), number("t2")];
   const exact = Number.isFinite(t1) && Number.isFinite(t2) && t2 > t1;
+  const span = exact ? held({ t1, t2 }) : { t1: 0, t2: 0 };
   return {
     view: query.get("view") ?? "",
     range: exact ? "exact" : (query.get("range") ?? "auto"),
-    t1: exact ? t1 : 0,
-    t2: exact ? t2 : 0,
+    ...span,
     field: query.get("field") ?? "",
     transform: query.get("transform") ?? "",
     other: query.get("other") ?? "",
