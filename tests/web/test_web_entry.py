@@ -136,6 +136,9 @@ def test_another_time_goes_where_it_belongs(person: Person) -> None:
     person.sign_in()
     person.page.get_by_label("weight", exact=True).fill("79")
     person.press("At another time for weight")
+    person.fill("When", "1970-01-01T01:00:00")  # in Amsterdam: the server would take 0 for now
+    person.press("Enter weight")
+    person.sees("It has to be after the beginning of 1970.")
     person.fill("When", "2024-07-01T12:00:00")
     person.press("Enter weight")
     person.is_notified("weight: entered.")

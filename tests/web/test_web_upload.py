@@ -91,33 +91,131 @@ def test_file_can_be_uploaded_again_without_doubling(person: Person, tmp_path: P
     assert [p["t"] for p in found] == sorted(p["t"] for p in found)
 
 
-def test_broken_upload_goes_on_without_doubling(person: Person) -> None:
-    """The second part arrives, but its answer is lost; trying again neither loses nor doubles anything."""
-    with person.api() as db:
-        db(f"{person.name}/user/numbers").create({"type": "integer"})
-    lines = "\n".join(json.dumps({"t": START + i, "d": i}) for i in range(12_000))
-    person.sign_in("/upload")
+def choose_file(person: Person, name: str, content: str) -> None:
+    file: Any = {"name": name, "mimeType": "text/plain", "buffer": content.encode()}
+    person.page.get_by_label("Drop a file here, or choose one").set_input_files(file)
+
+
+def lose_replies(person: Person, address: str, method: str, which: int = 1) -> None:
+    """Requests arrive, but the answer to one of them does not."""
     seen: list[int] = []
 
-    def lose_the_second(route: Any) -> None:
-        if route.request.method == "PATCH":
+    def handle(route: Any) -> None:
+        if route.request.method == method:
             seen.append(1)
-            if len(seen) == 2:
+            if len(seen) == which:
                 route.fetch()
                 route.abort("connectionreset")
                 return
         route.continue_()
 
-    person.page.route("**/data?*", lose_the_second)
-    file: Any = {"name": "numbers.ndjson", "mimeType": "application/x-ndjson", "buffer": lines.encode()}
-    person.page.get_by_label("Drop a file here, or choose one").set_input_files(file)
-    person.choose("Stream", "user/numbers")
+    person.page.route(address, handle)
+
+
+def test_broken_upload_goes_on_without_doubling(person: Person) -> None:
+    """The second part arrives, but its answer is lost; trying again neither loses nor doubles anything.
+
+    The file is not in order of time, and has values twice, which stay so.
+    """
+    values = [d for d in range(12_000, 0, -1) for _ in range(1 + (d in (5_000, 12_000)))]
+    lines = "\n".join(json.dumps({"t": START + d, "d": d}) for d in values)
+    person.sign_in("/upload")
+    lose_replies(person, "**/data?*", "PATCH", which=2)
+    choose_file(person, "numbers.ndjson", lines)
+    for attempt in ("broken", "page opened again"):
+        person.press("Try, without storing anything")
+        if attempt == "broken":
+            person.press("Upload 12,002 values")
+            person.is_told("The server does not answer.")
+            person.press("Try again")
+            person.sees(re.compile("2,001 values were stored. 10,001 were there already, and have not been doubled."))
+        else:
+            person.sees(re.compile("12,002 are there already, and would not be doubled"))
+        person.open("/upload")
+        choose_file(person, "numbers.ndjson", lines)
+        person.choose("Stream", "user/numbers")
+    assert [p["d"] for p in stored(person, f"{person.name}/user/numbers")] == values[::-1]
+
+
+def test_deleted_data_can_be_uploaded_again(person: Person) -> None:
+    path = f"{person.name}/user/steps"
+    with person.api() as db:
+        db(path).create({"type": "number"})
+    person.sign_in("/upload")
+    for _ in range(2):
+        person.open("/upload")
+        person.fill("Or paste it here", "t,d\n1700000000,1\n1700000001,2\n1700000002,3\n")
+        person.choose("Stream", "user/steps")
+        person.press("Try, without storing anything")
+        person.press("Upload 3 values")
+        person.sees("3 values were stored.")
+        assert [p["d"] for p in stored(person, path)] == [1, 2, 3]
+        with person.api() as db:
+            db(path).delete(i1=0)
+            assert db(path).length() == 0
+
+
+def test_creation_of_the_stream_may_be_repeated(person: Person) -> None:
+    person.sign_in("/upload")
+    lose_replies(person, "**/crud/*/user/*", "POST")
+    person.fill("Or paste it here", "t,d\n1700000000,1\n1700000001,2\n")
+    person.fill("Name of the new stream", "steps")
     person.press("Try, without storing anything")
-    person.press("Upload 12,000 values")
+    person.press("Upload 2 values")
     person.is_told("The server does not answer.")
+    with person.api() as db:  # meanwhile
+        db(f"{person.name}/user/steps").insert_array([{"t": START, "d": 1}])
     person.press("Try again")
-    person.sees("12,000 values were stored.")
-    assert [p["d"] for p in stored(person, f"{person.name}/user/numbers")] == list(range(12_000))
+    person.sees("1 values would be added")
+    person.sees(re.compile("which is there by now; 1 are there already"))
+    person.press("Upload 1 values")
+    person.sees("1 values were stored.")
+    assert [p["d"] for p in stored(person, f"{person.name}/user/steps")] == [1, 2]
+
+
+def test_what_is_changed_in_the_text_has_to_be_tried_again(person: Person) -> None:
+    """Also if it is far down and as long as before."""
+    rows = "t,d\n" + "".join(f"{START + i},{i}\n" for i in range(1000, 1600))
+    person.sign_in("/upload")
+    person.fill("Or paste it here", rows)
+    person.fill("Name of the new stream", "numbers")
+    person.press("Try, without storing anything")
+    person.sees("600 values would be added")
+    person.fill("Or paste it here", rows.replace(",1599", ",7777"))
+    expect(person.page.get_by_text("600 values would be added")).to_be_hidden()
+    person.fill("Name of the new stream", "numbers")
+    person.press("Try, without storing anything")
+    person.press("Upload 600 values")
+    person.sees("600 values were stored.")
+    assert stored(person, f"{person.name}/user/numbers")[-1]["d"] == 7777
+
+
+def test_numbers_are_stored_as_they_stand_in_the_file(person: Person) -> None:
+    person.sign_in("/upload")
+    for name, text in {
+        "csv": "t,d\n1700000000,12345678901234567891\n1700000001,5",
+        "json": '[{"t": 1700000000, "d": 12345678901234567891}, {"t": 1700000001, "d": 5}, {"t": 1700000002, "d": 1e400}]',
+    }.items():
+        person.open("/upload")
+        person.fill("Or paste it here", text)
+        person.choose("Stream", "A new stream")
+        person.fill("Name of the new stream", name)
+        if name == "json":
+            person.sees("is left out: A number in it is too large.")
+        person.press("Try, without storing anything")
+        person.press("Upload 2 values")
+        person.sees("2 values were stored.")
+        assert [p["d"] for p in stored(person, f"{person.name}/user/{name}")] == [12345678901234567891, 5]
+        person.press("Try, without storing anything")
+        person.sees("0 values would be added")
+
+
+def test_the_beginning_of_1970_is_no_time(person: Person) -> None:
+    """The server would take it for now."""
+    person.sign_in("/upload")
+    person.fill("Or paste it here", "t,d\n0,5\n1700000000,6\n")
+    person.sees("1 of 2 rows can be used; 1 cannot, and would be left out.")
+    person.sees("is left out: “0” is no time of this kind.")
 
 
 def test_rows_that_do_not_fit_the_stream_are_told_line_by_line(person: Person) -> None:

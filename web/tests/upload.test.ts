@@ -1,6 +1,8 @@
 import { describe, expect, test } from "vitest";
 
-import { alikeIn, digest, guessFormat, guessPlan, judge, missing, parseCell, parseTime, readSheet, remember, schemaFor } from "../src/lib/upload";
+import type { Json } from "../src/api";
+import { missing, partsOf } from "../src/lib/sending";
+import { alikeIn, guessFormat, guessPlan, judge, parseCell, parseTime, readSheet, remember, schemaFor } from "../src/lib/upload";
 
 const utc = (...parts: Parameters<typeof Date.UTC>) => Date.UTC(...parts) / 1000;
 
@@ -48,6 +50,13 @@ describe("a time", () => {
     for (const format of ["s", "ms", "iso", "dmy", "mdy"] as const) expect(parseTime(value, format, "UTC")).toBeNull();
   });
 
+  test("is one that the server can keep: 0 would be now", () => {
+    for (const [text, format] of [["0", "s"], ["0.0", "ms"], ["1970-01-01 00:00", "iso"], ["253402300800", "s"]] as const)
+      expect(parseTime(text, format, "UTC")).toBeNull();
+    expect(parseTime("0.5", "s", "UTC")).toBe(0.5);
+    expect(parseTime("9999-12-31T23:59:59Z", "iso", "UTC")).toBe(253_402_300_799);
+  });
+
   test("has a format that can be guessed", () => {
     expect(guessFormat(["1700000000"])).toBe("s");
     expect(guessFormat([1_700_000_000_000])).toBe("ms");
@@ -88,12 +97,32 @@ test("a stream made for values takes them", () => {
   });
 });
 
-test("what is there already is not sent again, as often as it is there", () => {
+test("what is there already is told by its time and value, as the server does", () => {
   const p = (t: number, d: number) => ({ t, d });
-  expect(missing([p(1, 1), p(1, 1), p(2, 2)], [p(1, 1)])).toEqual([p(1, 1), p(2, 2)]);
+  expect(missing([p(1, 1), p(1, 1), p(2, 2), p(2, 3)], [p(1, 1), p(3, 3)])).toEqual([p(2, 2), p(2, 3)]);
+  expect(missing([p(1, 1), p(1, 1)], [])).toHaveLength(2);
   expect(missing([{ t: 1, d: { a: 1, b: 2 } }], [{ t: 1, d: { b: 2, a: 1 } }])).toEqual([]);
-  expect(digest("a")).not.toBe(digest("b"));
-  expect(digest("a")).toHaveLength(32);
+});
+
+test("values of one time are sent together", () => {
+  const times = (...some: number[]) => some.map((t) => ({ t }));
+  expect(partsOf(times(1, 2, 2, 2, 3, 4, 5), 2)).toEqual([times(1, 2, 2, 2), times(3, 4), times(5)]);
+  expect(partsOf([], 2)).toEqual([]);
+});
+
+test("no value is another one than in the file", () => {
+  const of = (text: string) => {
+    const sheet = readSheet(text);
+    return judge(sheet, guessPlan(sheet, "UTC"), {}).map(({ d, fault }) => [d, fault]);
+  };
+  const tooLarge: unknown = expect.stringContaining("too large");
+  expect(of('[{"t":1,"d":1e400},{"t":2,"d":[{"a":-1e400}]},{"t":3,"d":1.5}]').map(([, fault]) => fault)).toEqual([tooLarge, tooLarge, null]);
+  // Node.js 20 is one of those that cannot keep them.
+  for (const text of ["t,d\n1,12345678901234567891", "t,d\n1,+12345678901234567891", '{"t":1,"d":12345678901234567891}'])
+    expect(of(text)).toEqual([JSON.rawJSON ? [12_345_678_901_234_567_891n, null] : [expect.anything(), expect.stringContaining("more digits")]]);
+  expect(JSON.stringify(of("t,__proto__,a\n1,5,6"))).toBe('[[{"__proto__":5,"a":6},null]]');
+  expect(of('{"t":1,"constructor":5}\n{"t":2,"x":3}')).toEqual([[{ constructor: 5 }, null], [{ x: 3 }, null]]);
+  expect(JSON.stringify(schemaFor([JSON.parse('{"__proto__":5}') as Json, { a: 1 }]))).toBe('{"type":"object","properties":{"__proto__":{"type":"number"},"a":{"type":"number"}}}');
 });
 
 test("what was chosen for a stream is known again by the columns of a file", () => {

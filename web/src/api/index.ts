@@ -144,18 +144,19 @@ export interface Upload {
 
 /**
  * Insert where the time says that it belongs. A user may not write to the streams of other devices than `user`, but
- * knows their keys: with `apikey` it is the device itself that writes.
+ * knows their keys: with `apikey` it is the device itself that writes. It can be repeated: either it is numbered, or what
+ * is stored already is left out.
  */
 export async function insertPoints(
   path: StreamPath,
   points: readonly { readonly t?: number; readonly d: Json }[],
-  upload: Upload,
+  repeatable: Upload | { readonly duplicates: "skip" },
   apikey = "",
   signal?: AbortSignal,
 ): Promise<Report> {
   const report: unknown = await json("patch", DATA, {
     path: of(path),
-    query: { ...upload, verdicts: true },
+    query: { ...repeatable, verdicts: true },
     body: points,
     headers: apikey ? { Authorization: `Basic ${btoa(`:${apikey}`)}` } : {},
     signal,

@@ -20,6 +20,8 @@ export function EntryForm({ path, stream, quiet = false }: { path: StreamPath; s
   const name = stream.nickname || path[2];
   const t = when === null ? null : parseLocal(when);
   const fault = draftFault(value, schema);
+  // 0 means now to the server.
+  const timeFault = when === null ? null : t === null ? "Please give date and time." : t <= 0 ? "It has to be after the beginning of 1970." : null;
   const action = useAction(async () => {
     if (value === undefined) return;
     const outcome = await enter(path, name, t ?? now() + clock.ahead, value);
@@ -41,7 +43,7 @@ export function EntryForm({ path, stream, quiet = false }: { path: StreamPath; s
       onSubmit={(event) => {
         event.preventDefault();
         setTried(true);
-        if (fault === null && (when === null || t !== null)) void action.run();
+        if (fault === null && timeFault === null) void action.run();
       }}
     >
       <Fault error={action.error} />
@@ -63,7 +65,7 @@ export function EntryForm({ path, stream, quiet = false }: { path: StreamPath; s
           value={when}
           onInput={setWhen}
           help={`In ${zone.value}.`}
-          fault={tried && t === null ? "Please give date and time." : null}
+          fault={tried ? timeFault : null}
         />
       )}
       <div class="buttons">

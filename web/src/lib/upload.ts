@@ -1,6 +1,6 @@
 /** Reading files of data: which rows there are, what their times and values are, and which cannot be used. */
-import type { Json } from "../api";
-import { isObject, valueFault, type Schema } from "./schema";
+import { numberOf, parseJson, type Json } from "../api";
+import { isObject, typeOf, valueFault, type Schema } from "./schema";
 import { parseLocal } from "./time";
 
 export type FileKind = "csv" | "json" | "ndjson";
@@ -18,6 +18,9 @@ export interface Sheet {
   readonly rows: readonly Row[];
 }
 
+/** What stands in a column; a row need not have all of them. */
+export const cellOf = ({ cells }: Row, column: string): Json | undefined => (Object.hasOwn(cells, column) ? cells[column] : undefined);
+
 /** What is in a file. Throws what is wrong if there are no rows in it. */
 export function readSheet(text: string): Sheet {
   const plain = text.replace(/^\uFEFF/, "");
@@ -31,7 +34,7 @@ export function readSheet(text: string): Sheet {
 function readJson(text: string): Sheet {
   let found: unknown;
   try {
-    found = JSON.parse(text);
+    found = parseJson(text);
   } catch (error) {
     throw new Error(`This is no JSON: ${error instanceof Error ? error.message : String(error)}`);
   }
@@ -44,7 +47,7 @@ function readLines(text: string): Sheet {
   for (const [i, line] of text.split("\n").entries()) {
     if (!line.trim()) continue;
     try {
-      rows.push(rowOf(JSON.parse(line) as Json, i + 1));
+      rows.push(rowOf(parseJson(line) as Json, i + 1));
     } catch {
       rows.push({ line: i + 1, cells: {}, fault: "This line is no JSON." });
     }
@@ -132,6 +135,9 @@ export const TIME_FORMATS: readonly (readonly [TimeFormat, string])[] = [
   ["mdy", "11/23/2026 3:04 PM (month first)"],
 ];
 
+/** The last second of the year 9999. The first one of 1970 is no time: to the server, 0 means now. */
+const T_MAX = 253_402_300_799;
+
 const textOf = (value: Json): string => (typeof value === "string" ? value : JSON.stringify(value));
 
 /** The format that the times of a column have. */
@@ -170,7 +176,7 @@ export function parseTime(value: Json | undefined, format: TimeFormat, zone: str
     const two = (part: string | number): string => String(part).padStart(2, "0");
     t = parseLocal(`${year}-${two(month)}-${two(day)}T${two(hour)}:${minutes}:${seconds.length > 1 ? seconds : two(seconds)}`, zone);
   }
-  return t !== null && Number.isFinite(t) && t >= 0 && t < 1e12 ? t : null;
+  return t !== null && t > 0 && t <= T_MAX ? t : null;
 }
 
 // ---- values
@@ -182,9 +188,9 @@ export function parseCell(value: Json | undefined, comma: boolean): Json | undef
   if (!text) return undefined;
   const plain = comma ? text.replace(/\.(?=\d{3})/g, "").replace(",", ".") : text;
   if (/^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$/.test(plain)) {
-    const number = Number(plain);
+    const number = numberOf(plain.replace("+", ""));
     // What begins with zeros is a number of something, such as a telephone.
-    if (Number.isFinite(number) && !/^[+-]?0\d/.test(plain)) return number;
+    if (Number.isFinite(Number(number)) && !/^[+-]?0\d/.test(plain)) return number;
   }
   if (/^(true|false)$/i.test(text)) return text.toLowerCase() === "true";
   return text;
@@ -210,30 +216,43 @@ export interface Verdict {
 /** What a sheet makes, row by row, in a stream with that schema. */
 export function judge(sheet: Sheet, plan: Plan, schema: Schema): Verdict[] {
   const [only] = plan.valueColumns;
-  return sheet.rows.map(({ line, cells, fault }) => {
+  return sheet.rows.map((row) => {
+    const { line, fault } = row;
     const bad = (why: string): Verdict => ({ line, t: 0, d: null, fault: why });
     if (fault) return bad(fault);
-    const raw = cells[plan.timeColumn];
+    const raw = cellOf(row, plan.timeColumn);
     const t = parseTime(raw, plan.format, plan.zone);
     if (t === null) return bad(raw === undefined || raw === "" ? "There is no time." : `“${textOf(raw).slice(0, 40)}” is no time of this kind.`);
     let d: Json | undefined;
-    if (plan.valueColumns.length === 1 && only !== undefined) d = parseCell(cells[only], plan.comma);
+    if (plan.valueColumns.length === 1 && only !== undefined) d = parseCell(cellOf(row, only), plan.comma);
     else {
-      const parts: Record<string, Json> = {};
-      for (const name of plan.valueColumns) {
-        const part = parseCell(cells[name], plan.comma);
-        if (part !== undefined) parts[name] = part;
-      }
-      d = Object.keys(parts).length ? parts : undefined;
+      const parts = plan.valueColumns.map((name) => [name, parseCell(cellOf(row, name), plan.comma)] as const).filter((part): part is [string, Json] => part[1] !== undefined);
+      d = parts.length ? Object.fromEntries(parts) : undefined;
     }
     if (d === undefined) return bad("There is no value.");
-    return { line, t, d, fault: valueFault(d, schema) };
+    return { line, t, d, fault: lossIn(d) ?? valueFault(d, schema) };
   });
+}
+
+/** Which number in it could not be stored as it stands in the file. */
+function lossIn(d: Json): string | null {
+  if (typeof d === "number") {
+    if (!Number.isFinite(d)) return "A number in it is too large.";
+    if (!JSON.rawJSON && Number.isInteger(d) && !Number.isSafeInteger(d)) return "A number in it has more digits than this browser can keep.";
+    return null;
+  }
+  const parts: readonly Json[] = Array.isArray(d) ? d : isObject(d) ? Object.values(d) : [];
+  for (const part of parts) {
+    const loss = lossIn(part);
+    if (loss !== null) return loss;
+  }
+  return null;
 }
 
 /** A first guess at which columns are what. */
 export function guessPlan(sheet: Sheet, zone: string): Plan {
   const sample = sheet.rows.slice(0, 200);
+  const cellsOf = (column: string): Json[] => sample.map((row) => cellOf(row, column) ?? "");
   const named = (words: RegExp): string | undefined => sheet.columns.find((name) => words.test(name));
   const timeColumn =
     sheet.columns.find((name) => name === "t") ??
@@ -243,11 +262,11 @@ export function guessPlan(sheet: Sheet, zone: string): Plan {
     "";
   const others = sheet.columns.filter((name) => name !== timeColumn && name !== "o");
   const valueColumns = others.includes("d") ? ["d"] : others;
-  const texts = sample.flatMap(({ cells }) => valueColumns.map((name) => cells[name])).filter((cell): cell is string => typeof cell === "string");
+  const texts = valueColumns.flatMap(cellsOf).filter((cell): cell is string => typeof cell === "string");
   const commas = texts.filter((text) => /^\s*-?[\d.]*\d,\d+\s*$/.test(text)).length;
   return {
     timeColumn,
-    format: guessFormat(sample.map(({ cells }) => cells[timeColumn] ?? "")),
+    format: guessFormat(cellsOf(timeColumn)),
     zone,
     valueColumns,
     comma: commas > 0 && commas >= texts.filter((text) => /^\s*-?\d+\.\d+\s*$/.test(text)).length,
@@ -278,55 +297,15 @@ export function alikeIn(known: Readonly<Record<string, Mapping>>, sheet: Sheet):
 
 /** The schema of a new stream for these values. */
 export function schemaFor(values: readonly Json[]): Schema {
-  const kinds = new Set(values.map((value) => (typeof value === "object" ? (Array.isArray(value) ? "array" : value === null ? "null" : "object") : typeof value)));
+  const kinds = new Set(values.map((value) => typeOf(value).replace("integer", "number")));
   const [only] = kinds;
   if (kinds.size !== 1 || only === undefined) return {};
   if (only === "object") {
     const names = [...new Set(values.flatMap((value) => (isObject(value) ? Object.keys(value) : [])))];
     const properties = Object.fromEntries(
-      names.map((name) => [name, schemaFor(values.flatMap((value) => (isObject(value) && value[name] !== undefined ? [value[name]] : [])))]),
+      names.map((name) => [name, schemaFor(values.flatMap((value) => (isObject(value) && Object.hasOwn(value, name) ? [value[name] ?? null] : [])))]),
     );
     return { type: "object", properties };
   }
   return { type: only };
-}
-
-// ---- sending
-
-export const CHUNK = 5000;
-
-/** A name of what is in `text`, the same for the same. Not a secret: it only has to differ. */
-export function digest(text: string): string {
-  const hash = (seed: number): string => {
-    let h1 = 0xdeadbeef ^ seed;
-    let h2 = 0x41c6ce57 ^ seed;
-    for (let i = 0; i < text.length; i++) {
-      const c = text.charCodeAt(i);
-      h1 = Math.imul(h1 ^ c, 2654435761);
-      h2 = Math.imul(h2 ^ c, 1597334677);
-    }
-    h1 = Math.imul(h1 ^ (h1 >>> 16), 2246822507) ^ Math.imul(h2 ^ (h2 >>> 13), 3266489909);
-    h2 = Math.imul(h2 ^ (h2 >>> 16), 2246822507) ^ Math.imul(h1 ^ (h1 >>> 13), 3266489909);
-    return (h1 >>> 0).toString(16).padStart(8, "0") + (h2 >>> 0).toString(16).padStart(8, "0");
-  };
-  return hash(1) + hash(2);
-}
-
-const keyOf = (t: number, d: Json): string => `${t} ${JSON.stringify(sorted(d))}`;
-
-function sorted(value: Json): Json {
-  if (Array.isArray(value)) return (value as readonly Json[]).map(sorted);
-  if (!isObject(value)) return value;
-  return Object.fromEntries(Object.keys(value).sort().map((name) => [name, sorted(value[name] ?? null)]));
-}
-
-/** Those of `points` that are not among `there`: each that is there takes one away. */
-export function missing<T extends { readonly t: number; readonly d: Json }>(points: readonly T[], there: readonly { readonly t: number; readonly d: Json }[]): T[] {
-  const counts = new Map<string, number>();
-  for (const { t, d } of there) counts.set(keyOf(t, d), (counts.get(keyOf(t, d)) ?? 0) + 1);
-  return points.filter(({ t, d }) => {
-    const n = counts.get(keyOf(t, d)) ?? 0;
-    if (n) counts.set(keyOf(t, d), n - 1);
-    return n === 0;
-  });
 }

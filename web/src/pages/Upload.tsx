@@ -1,23 +1,21 @@
 import { useMemo, useState } from "preact/hooks";
 
-import { createStream, indexAt, insertPoints, listDevices, listUserStreams, readPoints, type Json, type Stream, type StreamPath } from "../api";
+import { listDevices, listUserStreams, type StreamPath } from "../api";
 import { nameFault, nameOf } from "../lib/names";
-import { keyOf } from "../lib/outbox";
 import { isPinStream } from "../lib/pins";
-import { to } from "../lib/router";
 import { parseSchema } from "../lib/schema";
 import { myName } from "../lib/session";
 import { kept } from "../lib/settings";
-import { timeText, zone } from "../lib/time";
-import { alikeIn, CHUNK, digest, guessPlan, judge, missing, readSheet, remember, schemaFor, TIME_FORMATS, type Mapping, type Plan, type Sheet, type TimeFormat, type Verdict } from "../lib/upload";
+import { zone } from "../lib/time";
+import { alikeIn, cellOf, guessPlan, judge, readSheet, remember, TIME_FORMATS, type Mapping, type Plan, type Sheet, type TimeFormat } from "../lib/upload";
 import { valueText } from "../plots/kinds";
-import { Fault, LinkButton, Page } from "../ui/basics";
+import { Fault, Page } from "../ui/basics";
 import { AreaField, CheckField, SelectField, TextField } from "../ui/fields";
 import { useAction, useId, useLoad } from "../ui/hooks";
 import { Icon } from "../ui/Icon";
+import { Trial } from "./UploadTrial";
 
 const PREVIEW = 5;
-const LISTED = 100;
 const TEXT_MAX = 200_000_000;
 const NEW = "new";
 
@@ -26,8 +24,8 @@ const mappings = kept<Readonly<Record<string, Mapping>>>("mappings", {});
 
 /** Brings data from a file into a stream. */
 export default function Upload() {
-  const [text, setText] = useState("");
-  const [source, setSource] = useState("");
+  const [{ text, source, round }, setGiven] = useState({ text: "", source: "", round: 0 });
+  const give = (text: string, source = ""): void => setGiven((was) => ({ text, source, round: was.round + 1 }));
   const [over, setOver] = useState(false);
   const file = useId();
   const read = useMemo((): { sheet?: Sheet; error?: unknown } => {
@@ -40,8 +38,7 @@ export default function Upload() {
   }, [text]);
   const take = useAction(async (chosen: File) => {
     if (chosen.size > TEXT_MAX) throw new Error(`${chosen.name} is larger than 200 MB: use connectordb import or a program of your own for it.`);
-    setText(await chosen.text());
-    setSource(chosen.name);
+    give(await chosen.text(), chosen.name);
   });
   return (
     <Page
@@ -86,17 +83,14 @@ export default function Upload() {
             code
             rows={5}
             value={text}
-            onInput={(value) => {
-              setText(value);
-              setSource("");
-            }}
+            onInput={(value) => give(value)}
             fault={read.error instanceof Error ? read.error.message : null}
           />
         ) : (
           <>
             <p>
               {source || "What was pasted"}: {(text.length / 1e6).toFixed(1)} million characters.{" "}
-              <button type="button" onClick={() => setText("")}>
+              <button type="button" onClick={() => give("")}>
                 Take it away
               </button>
             </p>
@@ -104,7 +98,7 @@ export default function Upload() {
           </>
         )}
       </section>
-      {read.sheet && <Steps key={digest(text.slice(0, 5000)) + String(text.length)} sheet={read.sheet} source={source} />}
+      {read.sheet && <Steps key={round} sheet={read.sheet} source={source} />}
     </Page>
   );
 }
@@ -220,7 +214,7 @@ function Preview({ sheet }: { sheet: Sheet }) {
           {sheet.rows.slice(0, PREVIEW).map((row) => (
             <tr key={row.line}>
               {sheet.columns.map((column) => (
-                <td key={column}>{valueText(row.cells[column], 60)}</td>
+                <td key={column}>{valueText(cellOf(row, column), 60)}</td>
               ))}
             </tr>
           ))}
@@ -228,208 +222,4 @@ function Preview({ sheet }: { sheet: Sheet }) {
       </table>
     </div>
   );
-}
-
-interface Tried {
-  readonly fresh: readonly Verdict[];
-  readonly there: number;
-  readonly late: number;
-}
-
-interface Sent {
-  readonly stored: number;
-  readonly refused: readonly { readonly line: number; readonly why: string }[];
-}
-
-/** What would happen, and then what did. */
-function Trial({
-  path,
-  stream,
-  verdicts,
-  wrongName,
-  onDone,
-}: {
-  path: StreamPath;
-  stream: Stream | undefined;
-  verdicts: readonly Verdict[];
-  wrongName: string | null;
-  onDone: () => void;
-}) {
-  const good = useMemo(() => verdicts.filter(({ fault }) => fault === null), [verdicts]);
-  const bad = verdicts.length - good.length;
-  const [tried, setTried] = useState<Tried | null>(null);
-  const [sent, setSent] = useState<Sent | null>(null);
-  const [part, setPart] = useState(0);
-  const [made, setMade] = useState(false);
-  const trial = useAction(async () => {
-    setSent(null);
-    setTried(await compare(path, stream !== undefined || made, good, setPart));
-  });
-  const upload = useAction(async () => {
-    if (!tried) return;
-    if (!stream && !made) {
-      await createStream(path, { schema: JSON.stringify(schemaFor(good.map(({ d }) => d))) });
-      setMade(true);
-    }
-    setSent(await sendAll(path, tried.fresh, setPart));
-    setTried(null);
-    onDone();
-  });
-  const fresh = useMemo(() => new Set(tried?.fresh), [tried]);
-  return (
-    <section class="card" aria-labelledby="trial">
-      <h2 id="trial">4. Try, then upload</h2>
-      <p>
-        {good.length.toLocaleString("en")} of {verdicts.length.toLocaleString("en")} rows can be used
-        {bad > 0 && `; ${bad.toLocaleString("en")} cannot, and would be left out`}.
-      </p>
-      <div class="actions">
-        <button
-          type="button"
-          class={tried ? "" : "primary"}
-          disabled={trial.busy || upload.busy || !good.length || wrongName !== null}
-          onClick={() => void trial.run()}
-        >
-          {trial.busy ? "Trying…" : "Try, without storing anything"}
-        </button>
-        {tried && (
-          <button type="button" class="primary" disabled={upload.busy || !tried.fresh.length} onClick={() => void upload.run()}>
-            {upload.busy ? "Uploading…" : `Upload ${tried.fresh.length.toLocaleString("en")} values`}
-          </button>
-        )}
-      </div>
-      {wrongName !== null && <p class="field-fault">The new stream needs a name: {wrongName}</p>}
-      {(trial.busy || upload.busy) && (
-        <p>
-          <progress max={1} value={part} aria-label={upload.busy ? "Uploading" : "Trying"} /> {Math.round(part * 100)} %
-        </p>
-      )}
-      <Fault error={trial.error} />
-      <Fault error={upload.error} retry={() => void upload.run()} />
-      {tried && (
-        <div role="status">
-          <p>
-            <strong>{tried.fresh.length.toLocaleString("en")} values would be added</strong> to {path.join("/")}
-            {!stream && !made && ", which would be created"}
-            {tried.there > 0 && `; ${tried.there.toLocaleString("en")} are there already, and would not be doubled`}
-            {tried.late > 0 && `; ${tried.late.toLocaleString("en")} are older than the newest one there, and would go where they belong in time`}.
-          </p>
-        </div>
-      )}
-      {sent && (
-        <div role="status">
-          <p>
-            <strong>{sent.stored.toLocaleString("en")} values were stored.</strong>
-            {sent.refused.length > 0 && ` The server refused ${sent.refused.length.toLocaleString("en")}:`}
-          </p>
-          <ul>
-            {sent.refused.slice(0, LISTED).map(({ line, why }) => (
-              <li key={line}>
-                Line {line}: {why}
-              </li>
-            ))}
-          </ul>
-          <LinkButton href={to("/u/{}/{}/{}", ...path) + "?range=all"} primary>
-            Look at the stream
-          </LinkButton>
-        </div>
-      )}
-      <Lines verdicts={verdicts} fresh={tried ? fresh : null} />
-    </section>
-  );
-}
-
-function Lines({ verdicts, fresh }: { verdicts: readonly Verdict[]; fresh: ReadonlySet<Verdict> | null }) {
-  const [faults, setFaults] = useState(false);
-  const bad = verdicts.filter(({ fault }) => fault !== null);
-  const shown = (faults ? bad : verdicts).slice(0, LISTED);
-  return (
-    <details open={bad.length > 0}>
-      <summary>Line by line</summary>
-      {bad.length > 0 && <CheckField label={`Only those that cannot be used (${bad.length.toLocaleString("en")})`} checked={faults} onChange={setFaults} />}
-      {/* eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- what scrolls has to be reached by keyboard */}
-      <div class="scroll" role="region" tabIndex={0} aria-label="Line by line">
-        <table class="values">
-          <caption class="sr">What happens to each line</caption>
-          <thead>
-            <tr>
-              <th scope="col">Line</th>
-              <th scope="col">Time</th>
-              <th scope="col">Value</th>
-              <th scope="col">What happens</th>
-            </tr>
-          </thead>
-          <tbody>
-            {shown.map((verdict) => (
-              <tr key={verdict.line}>
-                <th scope="row">{verdict.line}</th>
-                <td>{verdict.fault === null || verdict.t ? timeText(verdict.t) : ""}</td>
-                <td>{verdict.d === null ? "" : valueText(verdict.d as Json, 80)}</td>
-                <td class={verdict.fault === null ? "" : "field-fault"}>
-                  {verdict.fault === null ? (fresh && !fresh.has(verdict) ? "is there already" : "is added") : `is left out: ${verdict.fault}`}
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
-      {(faults ? bad : verdicts).length > LISTED && <p class="muted">These are the first {LISTED}.</p>}
-    </details>
-  );
-}
-
-function chunksOf<T>(items: readonly T[]): T[][] {
-  const out: T[][] = [];
-  for (let i = 0; i < items.length; i += CHUNK) out.push(items.slice(i, i + CHUNK));
-  return out;
-}
-
-/** Which of the values are not in the stream yet. */
-async function compare(path: StreamPath, exists: boolean, good: readonly Verdict[], tell: (part: number) => void): Promise<Tried> {
-  if (!exists) return { fresh: good, there: 0, late: 0 };
-  const inOrder = [...good].sort((a, b) => a.t - b.t);
-  const newest = (await readPoints(path, { i1: -1 }))[0]?.t ?? -Infinity;
-  const fresh: Verdict[] = [];
-  const chunks = byTime(inOrder);
-  for (const [i, chunk] of chunks.entries()) {
-    tell(i / chunks.length);
-    const [first, last] = [chunk[0]?.t ?? 0, chunk.at(-1)?.t ?? 0];
-    const i1 = await indexAt(path, Math.max(0, first - 1e-6));
-    const i2 = await indexAt(path, last);
-    const there = i2 > i1 ? await readPoints(path, { i1, i2 }) : [];
-    fresh.push(...missing(chunk, there));
-  }
-  tell(1);
-  return { fresh, there: good.length - fresh.length, late: fresh.filter(({ t }) => t < newest).length };
-}
-
-/** In parts, each of which has all of the values of its times. */
-function byTime(inOrder: readonly Verdict[]): Verdict[][] {
-  const out: Verdict[][] = [];
-  for (const chunk of chunksOf(inOrder)) {
-    const last = out.at(-1);
-    const edge = last?.at(-1)?.t;
-    let i = 0;
-    while (last && i < chunk.length && chunk[i]?.t === edge) last.push(chunk[i++] as Verdict);
-    if (i < chunk.length) out.push(chunk.slice(i));
-  }
-  return out;
-}
-
-/** Each part is an upload with a name made of its content: one that is repeated is not stored again. */
-async function sendAll(path: StreamPath, fresh: readonly Verdict[], tell: (part: number) => void): Promise<Sent> {
-  const key = await keyOf(path);
-  let stored = 0;
-  const refused: { line: number; why: string }[] = [];
-  const chunks = chunksOf(fresh);
-  for (const [i, chunk] of chunks.entries()) {
-    tell(i / chunks.length);
-    const points = chunk.map(({ t, d }) => ({ t, d }));
-    const name = `web-${digest(path.join("/") + JSON.stringify(points))}`;
-    const report = await insertPoints(path, points, { source: name, first: 1, last: points.length }, key);
-    stored += report.stored;
-    for (const { position, msg } of report.refused ?? []) refused.push({ line: chunk[position]?.line ?? 0, why: msg });
-  }
-  tell(1);
-  return { stored, refused };
 }
