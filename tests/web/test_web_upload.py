@@ -194,7 +194,7 @@ def test_numbers_are_stored_as_they_stand_in_the_file(person: Person) -> None:
     person.sign_in("/upload")
     for name, text in {
         "csv": "t,d\n1700000000,12345678901234567891\n1700000001,5",
-        "json": '[{"t": 1700000000, "d": 12345678901234567891}, {"t": 1700000001, "d": 5}, {"t": 1700000002, "d": 1e400}]',
+        "json": '[{"t": 1.7e9, "d": 12345678901234567891}, {"t": 1700000001, "d": 5}, {"t": 1700000002, "d": 1e400}]',
     }.items():
         person.open("/upload")
         person.fill("Or paste it here", text)
