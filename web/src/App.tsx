@@ -1,12 +1,14 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 
+import { flush } from "./lib/outbox";
 import { match, place } from "./lib/router";
 import { isAdmin, loadSession, myName, session } from "./lib/session";
 import { Fault, Loading, Page } from "./ui/basics";
+import { Boundary } from "./ui/Boundary";
 import { Icon, type IconName } from "./ui/Icon";
 import { lazy } from "./ui/lazy";
-import { Notices } from "./ui/notices";
+import { Notices, notify } from "./ui/notices";
 
 const SignIn = lazy(() => import("./pages/SignIn"));
 const FirstRun = lazy(() => import("./pages/FirstRun"));
@@ -60,6 +62,13 @@ const LINKS: readonly { href: string; text: string; icon: IconName; admin?: true
 
 export function App() {
   const now = session.value;
+  const name = myName.value;
+  useEffect(() => {
+    if (!name) return;
+    void flush().then((sent) => {
+      if (sent) notify(`${sent === 1 ? "An entry was" : `${sent} entries were`} sent that had been kept on this device.`);
+    });
+  }, [name]);
   return (
     <>
       <a class="skip" href="#main">
@@ -142,7 +151,7 @@ function Content() {
       for (const [pattern, show] of PAGES) {
         const names = match(pattern, path);
         // The key makes a page begin afresh where the address is of another thing.
-        if (names !== null) return <Keyed key={`${now.name} ${path}`}>{show(...names)}</Keyed>;
+        if (names !== null) return <Boundary key={`${now.name} ${path}`} title="This page cannot be shown">{show(...names)}</Boundary>;
       }
       return (
         <Page title="There is nothing here">
@@ -153,10 +162,6 @@ function Content() {
       );
     }
   }
-}
-
-function Keyed({ children }: { children: ComponentChildren }) {
-  return <>{children}</>;
 }
 
 function Brand() {

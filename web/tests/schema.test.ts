@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import { sentence } from "../src/api/client";
+import { widgetOf } from "../src/forms/ValueField";
 import { nameFault, nameOf } from "../src/lib/names";
 import { PRESETS } from "../src/lib/presets";
 import { match } from "../src/lib/router";
@@ -71,4 +72,27 @@ test("what the server says becomes a sentence", () => {
   expect(sentence("no permission")).toBe("No permission.");
   expect(sentence("t1 has to be")).toBe("T1 has to be.");
   expect(sentence("user_name is bad!")).toBe("user_name is bad!");
+});
+
+test("a pattern that may take for ever is left to the server", () => {
+  const begun = performance.now();
+  for (const pattern of ["^(a+)+$", "^((a+)+)+$", "^(a|a)*$", "^(a*){1,99}$", "^a*a*a*a*a*a*a*$"]) {
+    for (const n of [20, 40, 5000]) valueFault("a".repeat(n) + "!", { pattern });
+  }
+  expect(performance.now() - begun).toBeLessThan(1000);
+  expect(valueFault("b", { pattern: "^a+$" })).toContain("pattern");
+  expect(valueFault("a", { pattern: "^a+$" })).toBeNull();
+});
+
+test("what an object has besides its properties", () => {
+  const schema = { properties: { a: { type: "string" } }, additionalProperties: { type: "number" } };
+  expect(valueFault({ a: "x", b: 5 }, schema)).toBeNull();
+  expect(valueFault({ a: "x", b: "y" }, schema)).toContain("“b”");
+});
+
+test("as many stars as one can count", () => {
+  const rated = (bounds: object): string => widgetOf({ type: "integer", ...bounds }, "rating.stars");
+  for (const bounds of [{}, { minimum: 0, maximum: 5 }, { maximum: 12 }, { minimum: 10 }]) expect(rated(bounds)).toBe("stars");
+  for (const bounds of [{ maximum: 1e10 }, { maximum: 200_000 }, { maximum: 0 }, { minimum: -1e10 }, { minimum: 11 }]) expect(rated(bounds)).toBe("number");
+  for (const bounds of [{ minimum: 0, maximum: 1e10 }, { minimum: -5, maximum: 5 }]) expect(rated(bounds)).toBe("slider");
 });

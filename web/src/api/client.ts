@@ -55,6 +55,16 @@ export class Problem extends Error {
   }
 }
 
+/** Statuses that say nothing of whether the same will be taken later. */
+const LATER = [0, 401, 408, 425, 429];
+
+/**
+ * Whether what was asked may have been done all the same, or be done when it is asked again: there was no answer, or it
+ * is not the server's last word, or not of our server but of something in front of it.
+ */
+export const isUnsure = (error: unknown): boolean =>
+  !(error instanceof Problem) || error.kind === "" || error.status >= 500 || LATER.includes(error.status);
+
 /** Called when the server does not know any more who asks. */
 let onSignedOut = (): void => undefined;
 export function whenSignedOut(then: () => void): void {
@@ -84,16 +94,24 @@ export async function request<P extends keyof paths, M extends Method>(
     headers["Content-Type"] = "application/json";
     init.body = JSON.stringify(options.body);
   }
-  let response: Response;
-  try {
-    response = await fetch(url(path, options.path, options.query), init);
-  } catch (error) {
-    if (options.signal?.aborted) throw error;
-    throw new Problem("The server does not answer. Is it running, and are you connected to it?", 0);
-  }
+  const response = await answer(fetch(url(path, options.path, options.query), init), options.signal);
   compareClocks(response.headers.get("date"));
   if (!response.ok) throw await problemOf(response, !("Authorization" in headers));
+  // The page of a hotel's network, which answers in place of the server.
+  if (response.headers.get("content-type")?.startsWith("text/html")) throw noAnswer();
   return response;
+}
+
+const noAnswer = (): Problem => new Problem("The server does not answer. Is it running, and are you connected to it?", 0);
+
+/** What comes, whole: an answer that breaks off, or is not to be read, is none. */
+async function answer<T>(coming: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  try {
+    return await coming;
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw noAnswer();
+  }
 }
 
 export async function json<P extends keyof paths, M extends Method>(
@@ -102,7 +120,7 @@ export async function json<P extends keyof paths, M extends Method>(
   options: Options<Operation<P, M>> = {},
 ): Promise<JsonOf<Operation<P, M>>> {
   const response = await request(method, path, options);
-  return parseJson(await response.text()) as JsonOf<Operation<P, M>>;
+  return (await answer(response.text().then(parseJson), options.signal)) as JsonOf<Operation<P, M>>;
 }
 
 export async function text<P extends keyof paths, M extends Method>(
@@ -110,7 +128,8 @@ export async function text<P extends keyof paths, M extends Method>(
   path: P,
   options: Options<Operation<P, M>> = {},
 ): Promise<string> {
-  return (await request(method, path, options)).text();
+  const response = await request(method, path, options);
+  return answer(response.text(), options.signal);
 }
 
 /** The address of a call, for a link or a download. */

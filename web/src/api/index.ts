@@ -24,7 +24,7 @@ const of = ([user, device, stream]: StreamPath) => ({ user, device, stream });
 // ---- who
 
 /** The path of the device that asks, or `nobody`. */
-export const whoami = (): Promise<string> => text("get", "/api/v1", { query: { q: "this" } });
+export const whoami = (signal?: AbortSignal): Promise<string> => text("get", "/api/v1", { query: { q: "this" }, signal });
 
 export async function login(name: string, password: string, remember: boolean): Promise<void> {
   const bytes = new TextEncoder().encode(`${name}:${password}`);

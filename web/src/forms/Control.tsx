@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 
-import { listDownlinks, newKey, readDownlink, readPoints, sendDownlink, type Downlink, type Json, type Stream, type StreamPath } from "../api";
+import { isUnsure, listDownlinks, newKey, readDownlink, readPoints, sendDownlink, type Downlink, type Json, type Stream, type StreamPath } from "../api";
 import { isFinal, LIFETIMES, STATE_WORDS, watchDownlink } from "../lib/commands";
 import { follow } from "../lib/live";
 import { parseSchema } from "../lib/schema";
@@ -12,6 +12,7 @@ import { useAction, useId, useLoad, useNow } from "../ui/hooks";
 import { draftFault, ValueField, widgetOf, type Draft } from "./ValueField";
 
 const SHOWN = 5;
+const AGAIN_MS = 120_000;
 
 const wordOf = (value: Json): string => (typeof value === "boolean" ? (value ? "on" : "off") : valueText(value, 60));
 
@@ -60,8 +61,21 @@ export function Control({ path, stream }: { path: StreamPath; stream: Stream }) 
     for (const downlink of listed.data ?? []) watch(downlink);
   }, [listed.data]);
 
+  // Who presses again because no answer came does not mean it twice; after a while, that may be.
+  const unanswered = useRef<{ readonly what: string; readonly key: string; readonly until: number } | null>(null);
   const send = useAction(async (value: Json) => {
-    const sent = await sendDownlink(path, value, { supersede: true, key: newKey(), ...(lifetime && { expires: Number(lifetime) }) });
+    const what = JSON.stringify([value, lifetime]);
+    const before = unanswered.current;
+    const key = before?.what === what && Date.now() < before.until ? before.key : newKey();
+    unanswered.current = { what, key, until: Date.now() + AGAIN_MS };
+    let sent: Downlink;
+    try {
+      sent = await sendDownlink(path, value, { supersede: true, key, ...(lifetime && { expires: Number(lifetime) }) });
+    } catch (error) {
+      if (!isUnsure(error)) unanswered.current = null;
+      throw error;
+    }
+    unanswered.current = null;
     note(sent);
     watch(sent);
     // What it takes the place of has another state now.

@@ -28,7 +28,7 @@ export function EntryForm({ path, stream, quiet = false }: { path: StreamPath; s
     notify(
       outcome === "sent"
         ? `${name}: entered.`
-        : `${name}: kept on this device. It is sent when the server can be reached again.`,
+        : `${name}: kept on this device. It is sent as soon as the server takes it.`,
     );
     setValue(undefined);
     setTried(false);

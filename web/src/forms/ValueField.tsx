@@ -39,7 +39,7 @@ export function widgetOf(schema: Schema, datatype = ""): Widget {
       return "yesno";
     case "integer":
     case "number":
-      if (datatype.startsWith("rating") && (!bounded || (maximum <= STARS_MAX && minimum >= 0))) return "stars";
+      if (datatype.startsWith("rating") && starsOf(schema).length) return "stars";
       return bounded ? "slider" : "number";
     case "string":
       return datatype.startsWith("log") || (typeof schema["maxLength"] === "number" && schema["maxLength"] > 200) ? "area" : "text";
@@ -50,6 +50,14 @@ export function widgetOf(schema: Schema, datatype = ""): Widget {
     default:
       return "json";
   }
+}
+
+/** The values that stars stand for; none if there are too many of them, or too few. */
+function starsOf({ minimum, maximum }: Schema): readonly number[] {
+  const first = typeof minimum === "number" ? minimum : 1;
+  const last = typeof maximum === "number" ? maximum : 10;
+  if (first < 0 || last < first || last > STARS_MAX) return [];
+  return Array.from({ length: last - first + 1 }, (_, i) => first + i);
 }
 
 /** What is wrong with `value` as it has been entered; null: nothing. */
@@ -117,11 +125,8 @@ function Group({ props, children, name }: { props: Props; children: ComponentChi
 
 function Stars(props: Props) {
   const name = useId("stars");
-  const { minimum, maximum } = props.schema;
-  const first = typeof minimum === "number" ? Math.max(0, minimum) : 1;
-  const last = typeof maximum === "number" ? maximum : 10;
   const chosen = typeof props.value === "number" ? props.value : -1;
-  const values = Array.from({ length: last - first + 1 }, (_, i) => first + i);
+  const values = starsOf(props.schema);
   return (
     <Group props={props} name="stars">
       <div class="star-row">
@@ -138,7 +143,7 @@ function Stars(props: Props) {
             {value === 0 ? <span aria-hidden="true">0</span> : <Icon name="star" size={28} />}
           </label>
         ))}
-        <output aria-hidden="true">{chosen >= first ? chosen : ""}</output>
+        <output aria-hidden="true">{chosen >= 0 ? chosen : ""}</output>
       </div>
     </Group>
   );

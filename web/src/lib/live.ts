@@ -5,6 +5,7 @@
 import { signal } from "@preact/signals";
 
 import { parseJson, pointOf, type Point } from "../api";
+import { myName } from "./session";
 
 export interface Batch {
   /** Path of the stream, with `/downlink` behind it for the downlink. */
@@ -153,6 +154,12 @@ function take(message: Message): void {
     tell(wish, { stream, points: [], corrected: { t1, t2 } });
   }
 }
+
+// The next person gets a connection of their own, not that of the one before.
+myName.subscribe(() => {
+  wishes.clear();
+  stop();
+});
 
 if (typeof window !== "undefined") {
   // Who comes back to the page, or gets a network again, does not wait any longer.

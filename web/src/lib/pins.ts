@@ -67,7 +67,10 @@ interface Copy {
   readonly unsent: boolean;
 }
 
-const copies = kept<Readonly<Record<string, Copy>>>("pins", {});
+const copies = kept<Readonly<Record<string, Copy>>>("pins", {}, {
+  type: "object",
+  additionalProperties: { type: "object", required: ["pins", "unsent"], properties: { unsent: { type: "boolean" } } },
+});
 
 export const pins = computed(() => pinsIn(copies.value[myName.value]?.pins));
 

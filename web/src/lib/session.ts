@@ -1,7 +1,7 @@
 /** Who the person is. */
 import { computed, signal } from "@preact/signals";
 
-import { login, logout, Problem, readSetup, readUser, whenSignedOut, whoami, type Stream, type User } from "../api";
+import { login, logout, Problem, readSetup, readUser, told, whenSignedOut, whoami, type Stream, type User } from "../api";
 import { kept } from "./settings";
 
 export type Session =
@@ -14,10 +14,20 @@ export type Session =
 export const session = signal<Session>({ state: "loading" });
 
 /** Who was signed in when the server last answered: without one, that is who may enter something for later. */
-const lastUser = kept<{ readonly name: string; readonly device: string; readonly user: User } | null>("last-user", null);
+const lastUser = kept<{ readonly name: string; readonly device: string; readonly user: User } | null>("last-user", null, {
+  type: ["object", "null"],
+  required: ["name", "device", "user"],
+  properties: { name: { type: "string" }, device: { type: "string" }, user: { type: "object" } },
+});
 
 /** The streams that are to be filled by hand, as they were then. */
-export const lastSeen = kept<{ readonly user?: string; readonly inputs?: readonly Stream[] }>("last-seen", {});
+export const lastSeen = kept<{ readonly user?: string; readonly inputs?: readonly Stream[] }>("last-seen", {}, {
+  type: "object",
+  properties: { user: { type: "string" }, inputs: { type: "array", items: { type: "object" } } },
+});
+
+/** Whether the browser is to know the person when it is opened again: what was last chosen. */
+export const remembered = kept("remember", true);
 
 /** The name of the user; empty if nobody is signed in. */
 export const myName = computed(() => (session.value.state === "user" ? session.value.name : ""));
@@ -53,20 +63,33 @@ function forget(): void {
 
 export async function signIn(name: string, password: string, remember: boolean): Promise<void> {
   await login(name, password, remember);
+  remembered.value = remember;
   await loadSession();
 }
 
 export async function signOut(): Promise<void> {
-  await logout();
+  // Before anything can fail.
   forget();
+  try {
+    await logout();
+  } catch (error) {
+    throw new Error(`You are still signed in. ${told(error)}`);
+  }
   session.value = { state: "nobody", ended: false };
 }
 
-whenSignedOut(() => {
-  if (session.value.state === "user") session.value = { state: "nobody", ended: true };
-});
+function end(): void {
+  if (session.value.state !== "user") return;
+  forget();
+  session.value = { state: "nobody", ended: true };
+}
 
-/** To be called where something was refused that should not have been: is the session still there? */
-export async function checkSession(): Promise<void> {
-  if (session.value.state === "user" && (await whoami()) === "nobody") session.value = { state: "nobody", ended: true };
+whenSignedOut(end);
+
+/** To be called where something was refused that should not have been: is it still the same person who asks? */
+export async function checkSession(signal?: AbortSignal): Promise<void> {
+  if (session.value.state !== "user") return;
+  const path = await whoami(signal);
+  if (path === "nobody") end();
+  else if (path.split("/")[0] !== myName.value) await loadSession();
 }

@@ -7,6 +7,11 @@ import { kept } from "./settings";
 export const chosenZone = kept("zone", "");
 export const browserZone = (): string => Intl.DateTimeFormat().resolvedOptions().timeZone;
 export const zone = computed(() => chosenZone.value || browserZone());
+try {
+  new Intl.DateTimeFormat("en", { timeZone: zone.value });
+} catch {
+  chosenZone.value = "";
+}
 
 export const MINUTE = 60;
 export const HOUR = 3600;

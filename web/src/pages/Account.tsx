@@ -2,7 +2,7 @@ import { useState } from "preact/hooks";
 
 import { login, Problem, readVersion, updateUser } from "../api";
 import { to } from "../lib/router";
-import { myName, session, signIn, signOut } from "../lib/session";
+import { myName, remembered, session, signIn, signOut } from "../lib/session";
 import { theme } from "../lib/settings";
 import { browserZone, chosenZone, timeText, now } from "../lib/time";
 import { Fault, LinkButton, Page } from "../ui/basics";
@@ -82,14 +82,14 @@ function ChangePassword() {
   const action = useAction(async () => {
     const name = myName.value;
     try {
-      await login(name, old, true);
+      await login(name, old, remembered.value);
     } catch (error) {
       if (error instanceof Problem && error.status === 401 && error.kind === "unauthenticated")
         throw new Error("That is not the password that you have now. Nothing was changed.");
       throw error;
     }
     await updateUser(name, { password });
-    await signIn(name, password, true);
+    await signIn(name, password, remembered.value);
     setOld("");
     setPassword("");
     setAgain("");

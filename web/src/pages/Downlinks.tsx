@@ -6,6 +6,7 @@ import { to } from "../lib/router";
 import { myName } from "../lib/session";
 import { kept } from "../lib/settings";
 import { Empty, Fault, Loading, Page } from "../ui/basics";
+import { Boundary } from "../ui/Boundary";
 import { Form, TextField } from "../ui/fields";
 import { useAction, useLoad } from "../ui/hooks";
 import { ObjectIcon } from "../ui/ObjectIcon";
@@ -16,7 +17,10 @@ const AT_ONCE = 4;
 const SHOWN = 12;
 
 /** Other users whose things one steers, of each who has signed in here: who may not list users has to name them. */
-const named = kept<Readonly<Record<string, readonly string[]>>>("steered-users", {});
+const named = kept<Readonly<Record<string, readonly string[]>>>("steered-users", {}, {
+  type: "object",
+  additionalProperties: { type: "array", items: { type: "string" } },
+});
 
 /** All that can be steered. */
 export default function Downlinks() {
@@ -73,7 +77,9 @@ function Steered({ path, stream, of, heading: Heading }: { path: StreamPath; str
         <a href={to("/u/{}/{}/{}", ...path)}>{name}</a>
         <span class="muted small">{of}</span>
       </Heading>
-      <Control path={path} stream={stream} />
+      <Boundary>
+        <Control path={path} stream={stream} />
+      </Boundary>
     </section>
   );
 }

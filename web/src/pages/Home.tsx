@@ -1,4 +1,4 @@
-import { useEffect, useErrorBoundary, useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 
 import { listDevices, listUserStreams, Problem, readPoints, readStream, type Device, type Point, type Stream } from "../api";
 import { EntryForm } from "../forms/EntryForm";
@@ -13,9 +13,9 @@ import { numberText, valueText } from "../plots/kinds";
 import { Spark } from "../plots/Single";
 import { lookOf, StreamView } from "../plots/StreamView";
 import { Empty, Fault, LinkButton, Loading, Page } from "../ui/basics";
+import { Boundary } from "../ui/Boundary";
 import { useLoad, useNow } from "../ui/hooks";
 import { Icon } from "../ui/Icon";
-import { notify } from "../ui/notices";
 import { ObjectIcon } from "../ui/ObjectIcon";
 
 const RECENT = 40;
@@ -45,11 +45,6 @@ export default function Home() {
     },
     [user],
   );
-  useEffect(() => {
-    void flush().then((sent) => {
-      if (sent) notify(`${sent === 1 ? "An entry was" : `${sent} entries were`} sent that had been kept on this device.`);
-    });
-  }, []);
   useEffect(() => followPins(user), [user]);
   useEffect(() => {
     // Silence is not heard: it has to be looked for.
@@ -73,7 +68,9 @@ export default function Home() {
           </button>
         </p>
       )}
-      <Waiting />
+      <Boundary>
+        <Waiting />
+      </Boundary>
       {found.loading && !data && <Loading />}
       {data && data.streams.every(({ device }) => device === "meta") && !data.offline && <Beginning user={user} />}
       {inputs.length > 0 && (
@@ -82,11 +79,13 @@ export default function Home() {
           <div class="columns">
             {(all ? inputs : inputs.slice(0, INPUTS)).map((stream) => (
               <div class="card" key={stream.name}>
-                <h3 class="with-icon">
-                  <ObjectIcon icon={stream.icon} name={stream.nickname || stream.name || "?"} size={32} />
-                  <a href={to("/u/{}/{}/{}", user, stream.device ?? "", stream.name ?? "")}>{stream.nickname || stream.name}</a>
-                </h3>
-                <EntryForm path={[user, stream.device ?? "", stream.name ?? ""]} stream={stream} quiet />
+                <Boundary>
+                  <h3 class="with-icon">
+                    <ObjectIcon icon={stream.icon} name={stream.nickname || stream.name || "?"} size={32} />
+                    <a href={to("/u/{}/{}/{}", user, stream.device ?? "", stream.name ?? "")}>{stream.nickname || stream.name}</a>
+                  </h3>
+                  <EntryForm path={[user, stream.device ?? "", stream.name ?? ""]} stream={stream} quiet />
+                </Boundary>
               </div>
             ))}
           </div>
@@ -99,7 +98,11 @@ export default function Home() {
           )}
         </section>
       )}
-      {data && !data.offline && <Values user={user} streams={data.streams} devices={data.devices} />}
+      {data && !data.offline && (
+        <Boundary>
+          <Values user={user} streams={data.streams} devices={data.devices} />
+        </Boundary>
+      )}
       {pins.value.length > 0 && (
         <section aria-labelledby="pinned">
           <h2 id="pinned">Pinned</h2>
@@ -156,7 +159,7 @@ function Waiting() {
           </li>
         ))}
       </ul>
-      <button type="button" onClick={() => void flush()}>
+      <button type="button" onClick={() => void flush(true)}>
         Send now
       </button>
     </section>
@@ -243,15 +246,17 @@ function Values({ user, streams, devices }: { user: string; streams: readonly St
             const name = stream.nickname || stream.name || "";
             return (
               <li class="tile" key={`${stream.device}/${stream.name}`}>
-                <a class="tile-link" href={to("/u/{}/{}/{}", user, stream.device ?? "", stream.name ?? "")}>
-                  <ObjectIcon icon={stream.icon} name={name} />
-                  <span class="tile-words">
-                    <span class="tile-note">{name}</span>
-                    <span class="tile-name">{last && shortText(last)}</span>
-                    <span class="tile-note">{last && agoText(last.t, at)}</span>
-                  </span>
-                </a>
-                <Spark points={points} />
+                <Boundary>
+                  <a class="tile-link" href={to("/u/{}/{}/{}", user, stream.device ?? "", stream.name ?? "")}>
+                    <ObjectIcon icon={stream.icon} name={name} />
+                    <span class="tile-words">
+                      <span class="tile-note">{name}</span>
+                      <span class="tile-name">{last && shortText(last)}</span>
+                      <span class="tile-note">{last && agoText(last.t, at)}</span>
+                    </span>
+                  </a>
+                  <Spark points={points} />
+                </Boundary>
               </li>
             );
           })}
@@ -299,8 +304,6 @@ function silentDevices(devices: readonly Device[], values: readonly Newest[], at
 
 function Pinned({ pin }: { pin: Pin }) {
   const query = pin.query ? `?${pin.query}` : "";
-  // A plot that cannot be drawn must not take the page with it.
-  const [broken] = useErrorBoundary() as readonly [unknown, () => void];
   return (
     <div class="card">
       <div class="pin-title">
@@ -311,7 +314,9 @@ function Pinned({ pin }: { pin: Pin }) {
           <Icon name="close" size={16} />
         </button>
       </div>
-      {broken === undefined ? <PinnedPlot pin={pin} /> : <Fault error={broken} />}
+      <Boundary>
+        <PinnedPlot pin={pin} />
+      </Boundary>
     </div>
   );
 }

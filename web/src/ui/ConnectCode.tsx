@@ -110,7 +110,7 @@ function exampleOf(schema: string): unknown {
     case "boolean":
       return true;
     case "string":
-      return typeof minLength === "number" && minLength > 5 ? "x".repeat(minLength) : "hello";
+      return typeof minLength === "number" && minLength > 5 ? "x".repeat(Math.min(minLength, 40)) : "hello";
     case "array":
       return [];
     case "object":

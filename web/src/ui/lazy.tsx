@@ -16,7 +16,7 @@ export function lazy<P extends object = object>(load: () => Promise<{ default: C
           found = module.default;
           setReady(true);
         },
-        () => setError(new Error("This part could not be loaded. Are you connected to the server?")),
+        () => setError(new Error("This part could not be loaded: either there is no connection to the server, or it has a newer app, which comes when this page is loaded again.")),
       );
     }, []);
     if (error !== undefined) return <Fault error={error} retry={() => window.location.reload()} />;
