@@ -166,6 +166,7 @@ def test_next_user_of_the_tab_has_a_connection_of_their_own(weigher: Person) -> 
     weigher.fill("User name or e-mail address", other)
     weigher.fill("Password", "x")
     weigher.press("Sign in")
+    weigher.is_at("Account and settings")
     weigher.go("Home")
     expect(page.get_by_role("main")).to_contain_text("power")
     with ConnectorDB(key, url=weigher.server.url) as meter:
