@@ -102,11 +102,11 @@ export function Histogram({ path, transform, span, inView, revision, label, save
       {data === null && <p class="muted">There is nothing from this time.</p>}
       {data && spread && width > 0 && (
         <>
-          <svg ref={svg} width={width} height={HEIGHT + FOOT} role="img" aria-label={`Histogram of ${label}`} fontFamily="system-ui, sans-serif" fontSize={13}>
+          <svg ref={svg} width={width} height={HEIGHT + FOOT} role="img" aria-label={`Histogram of ${label}`} font-family="system-ui, sans-serif" font-size={13}>
             {[0, 0.5, 1].map((part) => (
               <g key={part}>
                 <line x1={LEFT} x2={width} y1={HEIGHT * (1 - part * 0.95)} y2={HEIGHT * (1 - part * 0.95)} stroke={colors.line} />
-                <text x={LEFT - 6} y={HEIGHT * (1 - part * 0.95) + 4} textAnchor="end" fill={colors.faint}>
+                <text x={LEFT - 6} y={HEIGHT * (1 - part * 0.95) + 4} text-anchor="end" fill={colors.faint}>
                   {numberText(Math.round(most * part))}
                 </text>
               </g>
@@ -119,7 +119,7 @@ export function Histogram({ path, transform, span, inView, revision, label, save
                     <title>{`${numberText(bin.from)} to below ${numberText(bin.to)}: ${bin.n.toLocaleString("en")}`}</title>
                   </rect>
                   {i % every === 0 && (
-                    <text x={LEFT + i * bar} y={HEIGHT + 18} textAnchor="middle" fill={colors.faint}>
+                    <text x={LEFT + i * bar} y={HEIGHT + 18} text-anchor="middle" fill={colors.faint}>
                       {numberText(bin.from)}
                     </text>
                   )}

@@ -68,6 +68,12 @@ export default function Calendar({
     });
     return () => saveAs?.(null);
   }, [colors]);
+  const frame = useRef<HTMLDivElement>(null);
+  const end = partsIn(span.t2, zoneName)?.month ?? 12;
+  // A narrow screen begins with the end of what was asked for, not with an empty January.
+  useEffect(() => {
+    if (frame.current) frame.current.scrollLeft = LEFT + (end / 12) * 53 * CELL - frame.current.clientWidth;
+  }, [found.data === undefined, first, last, end]);
   const values = [...(found.data?.values() ?? [])];
   const least = Math.min(...values);
   const most = Math.max(...values);
@@ -84,7 +90,7 @@ export default function Calendar({
       {found.data && (
         <>
           {/* eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- what scrolls has to be reached by keyboard */}
-          <div class="scroll" tabIndex={0} role="region" aria-label={`Calendar of ${label}`}>
+          <div class="scroll" ref={frame} tabIndex={0} role="region" aria-label={`Calendar of ${label}`}>
             <svg
               ref={svg}
               width={width}
@@ -95,8 +101,8 @@ export default function Calendar({
                   ? `${values.length} days with values, from ${numberText(least)} to ${numberText(most)}`
                   : "No day with values"
               }
-              fontFamily="system-ui, sans-serif"
-              fontSize={12}
+              font-family="system-ui, sans-serif"
+              font-size={12}
             >
               {years.map((year, i) => (
                 <Year
@@ -139,7 +145,7 @@ function Year({
   const lead = (new Date(start * 1000).getUTCDay() + 6) % 7;
   return (
     <g transform={`translate(0 ${y})`}>
-      <text x={0} y={TOP - 8} fill={ink} fontWeight={600}>
+      <text x={0} y={TOP - 8} fill={ink} font-weight={600}>
         {year}
       </text>
       {MONTHS.map((name, month) => {

@@ -1,12 +1,11 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 
 import { readPoints, type Point, type StreamPath } from "../api";
-import { isObject } from "../lib/schema";
 import { timeText } from "../lib/time";
 import { Fault, Loading } from "../ui/basics";
 import { useLoad } from "../ui/hooks";
 import { Icon } from "../ui/Icon";
-import { numberText } from "./kinds";
+import { numberText, placeOf } from "./kinds";
 import { saveSvg, usePalette, useWidth } from "./looks";
 import type { Span } from "./range";
 
@@ -85,8 +84,8 @@ export default function MapPlot({
               height={height}
               role="img"
               aria-label={`Map of ${label}: ${places.length} places${first && last ? `, from ${timeText(first.t)} to ${timeText(last.t)}` : ""}`}
-              fontFamily="system-ui, sans-serif"
-              fontSize={12}
+              font-family="system-ui, sans-serif"
+              font-size={12}
               onPointerDown={(event) => {
                 event.currentTarget.setPointerCapture(event.pointerId);
                 drag.current = [event.clientX, event.clientY, cx, cy];
@@ -104,9 +103,9 @@ export default function MapPlot({
                 points={places.map((place) => `${x(place).toFixed(1)},${y(place).toFixed(1)}`).join(" ")}
                 fill="none"
                 stroke={colors.series[0]}
-                strokeWidth={2}
-                strokeOpacity={0.5}
-                strokeLinejoin="round"
+                stroke-width={2}
+                stroke-opacity={0.5}
+                stroke-linejoin="round"
               />
               {places.map((place, i) => (
                 <circle
@@ -119,9 +118,9 @@ export default function MapPlot({
                   <title>{`${timeText(place.t)}: ${place.lat.toFixed(5)}, ${place.lon.toFixed(5)}`}</title>
                 </circle>
               ))}
-              {last && <circle cx={x(last)} cy={y(last)} r={8} fill="none" stroke={colors.ink} strokeWidth={2.5} />}
+              {last && <circle cx={x(last)} cy={y(last)} r={8} fill="none" stroke={colors.ink} stroke-width={2.5} />}
               <g transform={`translate(12 ${height - 16})`}>
-                <path d={`M0 -6V0H${bar}V-6`} fill="none" stroke={colors.ink} strokeWidth={2} />
+                <path d={`M0 -6V0H${bar}V-6`} fill="none" stroke={colors.ink} stroke-width={2} />
                 <text x={0} y={-11} fill={colors.ink}>
                   {metres >= 1000 ? `${numberText(metres / 1000)} km` : `${numberText(metres)} m`}
                 </text>
@@ -164,10 +163,8 @@ function MapKey({ name, label, onClick }: { name: "zoomIn" | "zoomOut"; label: s
 function placesIn(points: readonly Point[]): Place[] {
   const out: Place[] = [];
   for (const { t, d } of points) {
-    if (!isObject(d)) continue;
-    const { latitude, longitude } = d;
-    if (typeof latitude === "number" && typeof longitude === "number" && Math.abs(latitude) <= 85 && Math.abs(longitude) <= 180)
-      out.push({ t, lat: latitude, lon: longitude });
+    const place = placeOf(d);
+    if (place) out.push({ t, ...place });
   }
   return out;
 }

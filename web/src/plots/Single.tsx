@@ -131,7 +131,7 @@ export function Spark({ points }: { points: readonly Point[] }) {
     .join("");
   return (
     <svg class="spark" viewBox="0 0 100 30" preserveAspectRatio="none" aria-hidden="true">
-      <path d={d} fill="none" stroke={colors.series[0]} strokeWidth={1.5} vectorEffect="non-scaling-stroke" />
+      <path d={d} fill="none" stroke={colors.series[0]} stroke-width={1.5} vector-effect="non-scaling-stroke" />
     </svg>
   );
 }

@@ -95,6 +95,8 @@ export default function Timeline({
 
   const inner = Math.max(1, width - LEFT);
   const x = (t: number): number => LEFT + ((t - span.t1) / (span.t2 - span.t1)) * inner;
+  /** Where a text of so much to either side can be read in full. */
+  const within = (at: number, half: number): number => Math.max(LEFT + half, Math.min(width - half, at));
   const height = Math.max(1, lanes.length) * LANE + AXIS;
   const { times, step } = axisTimes(span.t1, span.t2, inner / 90, offsetAt(span.t1, zone.value));
   const texts = axisTexts(times, step, zone.value);
@@ -111,16 +113,16 @@ export default function Timeline({
       {/* eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- it is moved and zoomed by keys */}
       <div ref={frame} class="plot-frame" role="group" tabIndex={0} aria-label={`Timeline of ${label}`} aria-describedby={keys}>
         {width > 0 && (
-          <svg ref={svg} width={width} height={height} aria-hidden="true" fontFamily="system-ui, sans-serif" fontSize={13}>
+          <svg ref={svg} width={width} height={height} aria-hidden="true" font-family="system-ui, sans-serif" font-size={13}>
             {times.map((t, i) => {
               const [text = "", below = ""] = (texts[i] ?? "").split("\n");
               return (
                 <g key={t}>
                   <line x1={x(t)} x2={x(t)} y1={0} y2={height - AXIS + 4} stroke={colors.line} />
-                  <text x={x(t)} y={height - AXIS + 19} fill={colors.faint} textAnchor="middle">
+                  <text x={within(x(t), 20)} y={height - AXIS + 19} fill={colors.faint} text-anchor="middle">
                     {text}
                   </text>
-                  <text x={x(t)} y={height - AXIS + 36} fill={colors.faint} textAnchor="middle">
+                  <text x={within(x(t), 45)} y={height - AXIS + 36} fill={colors.faint} text-anchor="middle">
                     {below}
                   </text>
                 </g>

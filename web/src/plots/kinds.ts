@@ -18,7 +18,7 @@ export const VIEW_NAMES: Readonly<Record<View, string>> = {
 };
 
 /** What the values are, on the whole. */
-export type Kind = "number" | "boolean" | "state" | "text" | "place" | "object" | "mixed" | "none";
+export type Kind = "number" | "boolean" | "state" | "text" | "place" | "pair" | "object" | "mixed" | "none";
 
 export interface Nature {
   readonly kind: Kind;
@@ -35,6 +35,10 @@ export function natureOf(stream: Stream, recent: readonly Point[]): Nature {
   const values = recent.map((point) => point.d).filter((value) => value !== null);
   const kinds = new Set(values.map(kindOf));
   const [only] = kinds;
+  if (values.length && values.every((value) => Array.isArray(value) && placeOf(value))) {
+    // Two numbers may be anything: a place at once only where the stream says so.
+    return { kind: (stream.datatype ?? "").startsWith("location") ? "place" : "pair", numbers: [], others: [] };
+  }
   if (kinds.size === 1 && only !== undefined) return refine(only, values);
   if (kinds.size > 1) return { kind: "mixed", numbers: [], others: [] };
   return fromSchema(schema);
@@ -70,7 +74,28 @@ function refine(kind: Kind, values: readonly Json[]): Nature {
   return { kind: isPlace(numbers) ? "place" : "object", numbers, others };
 }
 
-const isPlace = (names: readonly string[]): boolean => names.includes("latitude") && names.includes("longitude");
+/** Names that the degrees of a place go by. */
+const DEGREES = [
+  ["latitude", "longitude"],
+  ["lat", "lon"],
+  ["lat", "lng"],
+] as const;
+
+const isPlace = (names: readonly string[]): boolean => DEGREES.some((pair) => pair.every((name) => names.includes(name)));
+
+/** Where a value says that something is: an object with its degrees, or a list that begins with them. */
+export function placeOf(value: Json): { readonly lat: number; readonly lon: number } | null {
+  const pairs = Array.isArray(value)
+    ? [value as readonly Json[]]
+    : isObject(value)
+      ? DEGREES.map(([lat, lon]) => [value[lat], value[lon]] as const)
+      : [];
+  for (const [lat, lon, ...rest] of pairs) {
+    if (typeof lat !== "number" || typeof lon !== "number" || rest.length > 1) continue;
+    if (Math.abs(lat) <= 85 && Math.abs(lon) <= 180) return { lat, lon };
+  }
+  return null;
+}
 
 function fromSchema(schema: Schema): Nature {
   const none = { numbers: [], others: [] };
@@ -92,7 +117,7 @@ function fromSchema(schema: Schema): Nature {
 }
 
 /** What can be shown, the most telling first. With a field of objects or a transform, `nature` is that of its outcome. */
-export function viewsOf({ kind, numbers }: Nature): View[] {
+export function viewsOf({ kind }: Nature): View[] {
   switch (kind) {
     case "number":
       return ["line", "number", "histogram", "calendar", "bars", "scatter", "table", "json"];
@@ -102,8 +127,10 @@ export function viewsOf({ kind, numbers }: Nature): View[] {
       return ["timeline", "bars", "calendar", "table", "json"];
     case "place":
       return ["map", "calendar", "table", "json"];
+    case "pair":
+      return ["table", "map", "calendar", "json"];
     case "object":
-      return numbers.length ? ["table", "calendar", "json"] : ["table", "calendar", "json"];
+      return ["table", "calendar", "json"];
     case "text":
       return ["table", "calendar", "bars", "json"];
     default:
