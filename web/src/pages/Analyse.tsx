@@ -1,6 +1,6 @@
-import { useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 
-import { listUserStreams, queryDataset, queryMerge, readPoints, type Point, type StreamPath } from "../api";
+import { listUserStreams, queryDataset, queryMerge, readPoints, type Json, type Point, type StreamPath } from "../api";
 import {
   analysisFault,
   BY_INDEX,
@@ -291,8 +291,11 @@ function Results({ result }: { result: Result }) {
   const url = window.location.origin;
   const python = toPython(analysis, at, url, myName.value);
   const curl = toCurl(analysis, at, url, myName.value);
+  const frame = useRef<HTMLDivElement>(null);
+  // What was asked for comes below a form that may fill the screen.
+  useEffect(() => frame.current?.scrollIntoView(), []);
   return (
-    <>
+    <div class="results" ref={frame}>
       <section class="card" aria-labelledby="result">
         <h2 id="result">Result</h2>
         <p role="status">
@@ -321,7 +324,7 @@ function Results({ result }: { result: Result }) {
           </div>
         ))}
       </section>
-    </>
+    </div>
   );
 }
 
@@ -385,9 +388,9 @@ function Plots({ rows }: { rows: readonly Point[] }) {
               <thead>
                 <tr>
                   <th scope="col">Columns</th>
-                  <th scope="col">r</th>
-                  <th scope="col">n</th>
-                  <th scope="col">p</th>
+                  <th scope="col" class="number">r</th>
+                  <th scope="col" class="number">n</th>
+                  <th scope="col" class="number">p</th>
                 </tr>
               </thead>
               <tbody>
@@ -422,6 +425,8 @@ function Plots({ rows }: { rows: readonly Point[] }) {
   );
 }
 
+const isNumber = (row: Json | undefined, name: string): boolean => isObject(row) && ["number", "bigint"].includes(typeof row[name]);
+
 function Rows({ rows }: { rows: readonly Point[] }) {
   const [page, setPage] = useState(0);
   const names = useMemo(() => [...new Set(rows.slice(0, 500).flatMap(({ d }) => (isObject(d) ? Object.keys(d) : [])))].slice(0, 12), [rows]);
@@ -436,7 +441,7 @@ function Rows({ rows }: { rows: readonly Point[] }) {
           <thead>
             <tr>
               <th scope="col">Time</th>
-              {names.length ? names.map((name) => <th scope="col" key={name}>{name}</th>) : <th scope="col">Value</th>}
+              {names.length ? names.map((name) => <th scope="col" class={isNumber(rows[page * PAGE]?.d, name) ? "number" : undefined} key={name}>{name}</th>) : <th scope="col">Value</th>}
             </tr>
           </thead>
           <tbody>
@@ -444,7 +449,7 @@ function Rows({ rows }: { rows: readonly Point[] }) {
               <tr key={`${row.t} ${i}`}>
                 <th scope="row">{timeText(row.t)}</th>
                 {names.length ? (
-                  names.map((name) => <td key={name}>{isObject(row.d) ? valueText(row.d[name]) : ""}</td>)
+                  names.map((name) => <td class={isNumber(row.d, name) ? "number" : undefined} key={name}>{isObject(row.d) ? valueText(row.d[name]) : ""}</td>)
                 ) : (
                   <td>{valueText(row.d)}</td>
                 )}

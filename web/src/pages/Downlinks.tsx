@@ -10,6 +10,7 @@ import { Boundary } from "../ui/Boundary";
 import { Form, TextField } from "../ui/fields";
 import { useAction, useLoad } from "../ui/hooks";
 import { ObjectIcon } from "../ui/ObjectIcon";
+import { plural } from "./User";
 
 const USERS_MAX = 100;
 const ASKED_MAX = 100;
@@ -149,7 +150,7 @@ function Others({ user }: { user: string }) {
       {data && (
         <p role="status" class={data.may.length ? "sr" : "muted"}>
           {data.may.length
-            ? `${data.may.length} streams of other users can be steered.`
+            ? `${plural(data.may.length, "stream")} of other users can be steered.`
             : "There is nothing of other users that you may steer."}
         </p>
       )}
@@ -181,9 +182,11 @@ function Others({ user }: { user: string }) {
       )}
       {data && data.left > 0 && <p class="muted small">{data.left} more were not looked at.</p>}
       <Fault error={add.error} />
-      <Form submit="Look there too" busy={add.busy} busyText="Looking" label="Another user" disabled={!name.trim()} onSubmit={() => void add.run()}>
-        <TextField label="Name of another user" value={name} onInput={setName} autocomplete="off" autocapitalize="none" spellcheck={false} />
-      </Form>
+      <div class="narrow">
+        <Form submit="Look there too" busy={add.busy} busyText="Looking" label="Another user" disabled={!name.trim()} onSubmit={() => void add.run()}>
+          <TextField label="Name of another user" value={name} onInput={setName} autocomplete="off" autocapitalize="none" spellcheck={false} />
+        </Form>
+      </div>
       {names.length > 0 && (
         <p class="small muted">
           Looked at because you named them:{" "}

@@ -1,6 +1,6 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 
-import { listDevices, listUserStreams, Problem, readPoints, readStream, type Device, type Point, type Stream } from "../api";
+import { listDevices, listUserStreams, Problem, readPoints, readStream, type Device, type Json, type Point, type Stream } from "../api";
 import { EntryForm } from "../forms/EntryForm";
 import { follow } from "../lib/live";
 import { discard, flush, outbox } from "../lib/outbox";
@@ -274,6 +274,7 @@ function shortText({ d }: Point): string {
       .map(([name, part]) => `${name} ${typeof part === "number" || typeof part === "bigint" ? numberText(part) : valueText(part, 20)}`)
       .slice(0, 3)
       .join(", ");
+  if (Array.isArray(d)) return valueText((d as readonly Json[]).map((part) => (typeof part === "number" ? Number(part.toPrecision(6)) : part)), 60);
   return valueText(d, 60);
 }
 

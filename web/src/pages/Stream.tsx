@@ -15,7 +15,7 @@ import type { Span } from "../plots/range";
 import { lookOf, queryOf, StreamView, type Look, type Seen } from "../plots/StreamView";
 import { copy, Empty, Fault, LinkButton, Loading, Page } from "../ui/basics";
 import { SelectField } from "../ui/fields";
-import { useLoad, useNow } from "../ui/hooks";
+import { useLoad, useNow, usePressedShown } from "../ui/hooks";
 import { Icon } from "../ui/Icon";
 import { notify } from "../ui/notices";
 import { ObjectIcon } from "../ui/ObjectIcon";
@@ -81,7 +81,8 @@ export default function StreamPage({ user, device, stream }: { user: string; dev
             <p>
               <code>
                 {user}/{device}/{stream}
-              </code>{" "}
+              </code>
+              <br />
               <span class="muted">
                 {schemaWords(parseSchema(data.schema))}
                 {count.data !== undefined && `, ${plural(count.data, "value")}`}
@@ -186,12 +187,13 @@ export default function StreamPage({ user, device, stream }: { user: string; dev
 function Views({ path, seen, look, onChange }: { path: StreamPath; seen: Seen; look: Look; onChange: (changes: Partial<Look>) => void }) {
   const [more, setMore] = useState(look.transform !== "" || look.gap !== "");
   const [script, setScript] = useState(look.transform);
+  const shownAs = usePressedShown(seen.view);
   // What fields there are is not known any more once one of them has been taken.
   const fields = useRef<readonly string[]>([]);
   if (seen.script === "") fields.current = [...seen.nature.numbers, ...seen.nature.others];
   return (
     <div>
-      <div class="segments" role="group" aria-label="Show as">
+      <div class="segments" ref={shownAs} role="group" aria-label="Show as">
         {seen.views.map((view) => (
           <button key={view} type="button" aria-pressed={seen.view === view} onClick={() => onChange({ view })}>
             {VIEW_NAMES[view]}

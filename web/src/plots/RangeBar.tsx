@@ -2,6 +2,7 @@ import { useState } from "preact/hooks";
 
 import { localInput, parseLocal, zone } from "../lib/time";
 import { TextField } from "../ui/fields";
+import { usePressedShown } from "../ui/hooks";
 import { Icon, type IconName } from "../ui/Icon";
 import { moved, RANGES, zoomed, type Span } from "./range";
 
@@ -19,9 +20,10 @@ export function RangeBar({
   onRange: (key: string) => void;
 }) {
   const [exact, setExact] = useState(false);
+  const ranges = usePressedShown(current);
   return (
     <div class="range">
-      <div class="segments" role="group" aria-label="Time in view">
+      <div class="segments" ref={ranges} role="group" aria-label="Time in view">
         {[["auto", "Newest"] as const, ...RANGES.map(([key, text]) => [key, text] as const), ["all", "All"] as const].map(
           ([key, text]) => (
             <button key={key} type="button" aria-pressed={current === key} onClick={() => onRange(key)}>

@@ -136,7 +136,7 @@ export default function Table({
   const pages = Math.max(1, Math.ceil(data.n / PAGE));
   const senders = shown.some(({ point }) => point.o !== undefined);
   const heading = (by: "time" | number, text: string) => (
-    <th scope="col" aria-sort={order.by === by ? (order.down ? "descending" : "ascending") : "none"} key={text}>
+    <th scope="col" class={by !== "time" && isNumeric(shown, columns[by]) ? "number" : undefined} aria-sort={order.by === by ? (order.down ? "descending" : "ascending") : "none"} key={text}>
       {sortable || by === "time" ? (
         <button
           type="button"
@@ -290,6 +290,12 @@ function Cell({ value }: { value: Json | undefined }) {
     </td>
   );
 }
+
+/** A column of numbers, whose heading stands over them, at the right. */
+const isNumeric = (rows: readonly Row[], name: string | undefined): boolean => {
+  const value = rows[0] && (name === undefined ? rows[0].point.d : partOf(rows[0].point.d, name));
+  return typeof value === "number" || typeof value === "bigint";
+};
 
 const partOf = (value: Json, name: string): Json | undefined => (isObject(value) ? value[name] : undefined);
 

@@ -1,4 +1,5 @@
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import type { RefObject } from "preact";
 
 import { Problem } from "../api";
 import { checkSession } from "../lib/session";
@@ -111,4 +112,15 @@ export function useNow(everyMs: number): number {
     return () => clearInterval(timer);
   }, [everyMs]);
   return t;
+}
+
+/** Of a group of buttons that is wider than the screen: the one that is pressed is in view, when it changes. */
+export function usePressedShown(pressed: string): RefObject<HTMLDivElement | null> {
+  const group = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    const chosen = group.current?.querySelector("[aria-pressed='true']")?.getBoundingClientRect();
+    const frame = group.current?.getBoundingClientRect();
+    if (group.current && chosen && frame) group.current.scrollLeft += chosen.left + chosen.width / 2 - frame.left - frame.width / 2;
+  }, [pressed]);
+  return group;
 }
