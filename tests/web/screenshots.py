@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import re
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 import browser as browsers
 from person import Person
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 from web_server import WebServer
 
 from connectordb import ConnectorDB
@@ -23,13 +26,54 @@ from connectordb import ConnectorDB
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 WIDE, NARROW = (1280, 860), (360, 740)
 
+# How the mood of a month goes with the temperature of its moment.
+ANALYSIS = {
+    "kind": "dataset",
+    "last": 2592000,
+    "x": "alice/user/mood",
+    "columns": [
+        {"stream": "alice/station/temperature", "interpolator": "closest"},
+    ],
+}
+
+# In this order: what is pinned in one picture is in later ones.
 PICTURES = {
-    "home": ("/", WIDE, "light"),
     "stream": ("/u/alice/station/temperature?range=30d", WIDE, "light"),
+    "timeline": ("/u/alice/phone/activity?range=1d", WIDE, "dark"),
+    "home": ("/", (1280, 1240), "light"),
     "home-phone": ("/", NARROW, "dark"),
     "control-phone": ("/downlinks", NARROW, "light"),
-    "timeline": ("/u/alice/phone/activity?range=1d", WIDE, "dark"),
-    "analyse": ("/u/alice/user/mood?view=scatter&other=alice/station/temperature", WIDE, "light"),
+    "scatter": ("/u/alice/user/mood?view=scatter&other=alice/station/temperature", WIDE, "light"),
+    "analyse": ("/analyse?" + urlencode({"q": json.dumps(ANALYSIS)}), (1280, 1000), "light"),
+    "table": ("/u/alice/user/weight?view=table", WIDE, "light"),
+}
+
+
+def pin(page: Page) -> None:
+    """Put it onto the home page."""
+    page.get_by_role("button", name="Pin to the home page").click()
+    expect(page.get_by_role("button", name="On the home page")).to_be_visible()
+    page.get_by_role("button", name="Dismiss").click()
+
+
+def show_analysis(page: Page) -> None:
+    """Ask for what has been put together."""
+    page.get_by_role("button", name="Show", exact=True).click()
+    expect(page.get_by_role("heading", name="Result")).to_be_visible()
+
+
+def edit_value(page: Page) -> None:
+    """Change a value in the table, up to saving it."""
+    page.get_by_role("button", name=re.compile(r"^Edit .*\b74\.9\b")).first.click()
+    page.get_by_label("Why (may be left out)").fill("read off wrongly")
+
+
+#: What a person does before the picture is taken.
+ACTIONS: dict[str, Callable[[Page], None]] = {
+    "stream": pin,
+    "timeline": pin,
+    "analyse": show_analysis,
+    "table": edit_value,
 }
 
 
@@ -81,7 +125,8 @@ def fill(server: WebServer) -> None:
         put(db, "alice/user/mood", stars, points, **fields)
         db("alice/user/diary").create({"type": "string"}, nickname="Diary", datatype="log.diary", icon="material:book")
         scale = {"type": "number", "minimum": 40, "maximum": 120}
-        db("alice/user/weight").create(scale, nickname="Weight", icon="material:scale")
+        points = [{"t": now - i * 86400, "d": round(74 + math.sin(i / 6), 1)} for i in range(60, 0, -1)]
+        put(db, "alice/user/weight", scale, points, nickname="Weight", icon="material:scale")
 
 
 def main() -> None:
@@ -104,6 +149,8 @@ def main() -> None:
                 )
                 page = context.new_page()
                 Person(page, server, "alice", "secret").sign_in(target)
+                if name in ACTIONS:
+                    ACTIONS[name](page)
                 expect(page.get_by_text(re.compile("^(Reading|Loading)"))).to_have_count(0)
                 page.wait_for_timeout(1500)  # what has been asked for is drawn
                 page.screenshot(path=IMAGES / f"{name}.png")
