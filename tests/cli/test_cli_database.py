@@ -109,6 +109,27 @@ def test_folder_that_cannot_be_is_refused_before_anything_is_asked(tmp_path: Pat
     assert "not empty" in shown
 
 
+def test_first_user_may_be_left_to_the_web_app(cli: Cli, tmp_path: Path) -> None:
+    done = cli("create", "mydb", "--no-user")
+    assert done.returncode == 0, done.stderr
+    assert "without a user yet" in done.stdout
+    assert "browser" in done.stdout
+    code, shown = on_terminal(["create", str(tmp_path / "other")], "")
+    assert code == 0, shown
+    assert "without a user yet" in shown
+    for name in ("mydb", "other"):
+        with ConnectorDB.local(tmp_path / name, "root") as db:
+            assert db.count_users() == 0
+
+
+@pytest.mark.parametrize("other", [["--test"], ["--user", "alice:secret"], ["--email", "a@example.org"]])
+def test_no_user_goes_with_no_word_about_one(cli: Cli, tmp_path: Path, other: list[str]) -> None:
+    done = cli("create", "mydb", "--no-user", *other)
+    assert done.returncode == 2
+    assert "--no-user" in done.stderr
+    assert not (tmp_path / "mydb").exists()
+
+
 def test_without_terminal_it_says_what_to_type(cli: Cli, tmp_path: Path) -> None:
     done = cli("create", "mydb")
     assert done.returncode == 1

@@ -35,6 +35,10 @@ def create(
             "--user", metavar="NAME:PASSWORD", help="The first user, an administrator. Asked for if not given."
         ),
     ] = None,
+    no_user: Annotated[
+        bool,
+        typer.Option("--no-user", help="Make no user now: the web app asks for the first one."),
+    ] = False,
     email: Annotated[
         str | None,
         typer.Option("--email", metavar="ADDRESS", help="E-mail of the first user. Default: NAME@localhost."),
@@ -49,19 +53,28 @@ def create(
 
         connectordb create mydb                        asks for the first user
         connectordb create mydb --user alice:secret
+        connectordb create mydb --no-user              the first user is made in the browser
         connectordb create testdb --test               for trying things out
     """
     name: str | None = None
     password: str | None = None
+    if no_user and (test or user is not None or email is not None):
+        raise typer.BadParameter("it goes with none of --user, --email and --test", param_hint="'--no-user'")
     if user is not None:
         name, password = split_login(user)
-    elif not test:
+    elif not test and not no_user:
         if not is_interactive():
-            fail("there is no terminal to ask for the first user on: give --user NAME:PASSWORD, or --test")
+            fail("there is no terminal to ask for the first user on: give --user NAME:PASSWORD, --no-user, or --test")
         Folder.check_new(path)
-        name = str(typer.prompt("Name of the first user, an administrator", err=True))
-        password = ask_password(None, name, "--user NAME:PASSWORD")
+        question = "Name of the first user, an administrator (none: the web app will ask for it)"
+        name = str(typer.prompt(question, default="", show_default=False, err=True)) or None
+        if name is not None:
+            password = ask_password(None, name, "--user NAME:PASSWORD")
     Folder.create(path, test=test, user=name, password=password, email=email)
+    if name is None and not test:
+        say(f"Created a database in {path}, without a user yet.")
+        say(f"Next: connectordb start {path}, and open its address in a browser to make the first user")
+        return
     login = f"user {name}" if name else f"user {TEST_USER}, password {TEST_PASSWORD}"
     say(f"Created a database in {path} ({login}).")
     say(f"Next: connectordb start {path}")
