@@ -43,6 +43,27 @@ def let_users_steer_public_things(server: WebServer) -> None:
     server.start()
 
 
+def test_slider_stands_where_the_device_is(own_server: WebServer, page: Any) -> None:
+    key = lamp_of(own_server, "bob")
+    with own_server.connect("bob", "x") as db:
+        db("bob/lamp/dimmer").create({"type": "integer", "minimum": 0, "maximum": 100}, downlink=True)
+    bob = Person(page, own_server, "bob", "x")
+    with ConnectorDB(key, url=own_server.url) as lamp:
+        lamp("bob/lamp/dimmer").insert(60)
+        bob.sign_in("/u/bob/lamp/dimmer")
+        form = page.get_by_role("form", name="Command to dimmer")
+        number = form.get_by_label("dimmer, as a number")
+        expect(number).to_have_value("60")
+        lamp("bob/lamp/dimmer").insert(70)
+        expect(number).to_have_value("70")
+        number.fill("")
+        expect(number).to_have_value("")
+        number.fill("80")
+        form.get_by_role("button", name="Send to dimmer").click()
+        bob.sees(re.compile("waits for the device"))
+        expect(number).to_have_value("80")
+
+
 def test_lamp_of_another_one_in_the_family(own_server: WebServer, page: Any) -> None:
     let_users_steer_public_things(own_server)
     key = lamp_of(own_server, "bob")

@@ -26,6 +26,7 @@ export function Control({ path, stream }: { path: StreamPath; stream: Stream }) 
   const listed = useLoad((signal) => listDownlinks(path, SHOWN, signal), [key]);
   const [changed, setChanged] = useState<Readonly<Record<number, Downlink>>>({});
   const [draft, setDraft] = useState<Draft>(undefined);
+  const [touched, setTouched] = useState(false);
   const [tried, setTried] = useState(false);
   const [round, setRound] = useState(0);
   const [lifetime, setLifetime] = useState("");
@@ -81,6 +82,7 @@ export function Control({ path, stream }: { path: StreamPath; stream: Stream }) 
     // What it takes the place of has another state now.
     listed.reload();
     setDraft(undefined);
+    setTouched(false);
     setTried(false);
     setRound((n) => n + 1);
   });
@@ -95,6 +97,10 @@ export function Control({ path, stream }: { path: StreamPath; stream: Stream }) 
   const pending = newest.find((downlink) => !isFinal(downlink));
   const now = current.data?.d;
   const toggle = widgetOf(schema) === "yesno";
+  // A slider stands where it is, or has been asked to be, until somebody moves it.
+  const from = (pending ? pending.d : now) as Json | undefined;
+  const stands = !touched && widgetOf(schema) === "slider" && from !== undefined && draftFault(from, schema) === null;
+  const chosen = stands ? from : draft;
   return (
     <div class="control">
       <Fault error={send.error} />
@@ -119,7 +125,7 @@ export function Control({ path, stream }: { path: StreamPath; stream: Stream }) 
           onSubmit={(event) => {
             event.preventDefault();
             setTried(true);
-            if (draft !== undefined && draftFault(draft, schema) === null) void send.run(draft);
+            if (chosen !== undefined && draftFault(chosen, schema) === null) void send.run(chosen);
           }}
         >
           <ValueField
@@ -127,10 +133,13 @@ export function Control({ path, stream }: { path: StreamPath; stream: Stream }) 
             schema={schema}
             label={name}
             quiet
-            value={draft}
-            onChange={setDraft}
+            value={chosen}
+            onChange={(value) => {
+              setTouched(true);
+              setDraft(value);
+            }}
             datatype={stream.datatype ?? ""}
-            fault={tried ? draftFault(draft, schema) : null}
+            fault={tried ? draftFault(chosen, schema) : null}
           />
           <button type="submit" class="primary" disabled={send.busy}>
             Send<span class="sr"> to {name}</span>

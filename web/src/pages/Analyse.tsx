@@ -302,6 +302,11 @@ function Results({ result }: { result: Result }) {
           {rows.length.toLocaleString("en")} {rows.length === 1 ? "row" : "rows"}
           {rows.length >= ROWS_MAX && ", of which some plots show a part"}.
         </p>
+        {analysis.kind === "dataset" && analysis.columns.some(({ interpolator }) => interpolator === "mean" || interpolator === "sum") && (
+          <p class="muted">
+            Where a stream has no value between two rows, “mean” and “sum” give 0, and that counts in plots and correlations.
+          </p>
+        )}
         {rows.length > 0 && <Save rows={rows} />}
         {rows.length > 0 && <Plots rows={rows} />}
         {rows.length > 0 && <Rows rows={rows} />}

@@ -72,7 +72,8 @@ export function Trial({
           </button>
         )}
       </div>
-      {wrongName !== null && <p class="field-fault">The new stream needs a name: {wrongName}</p>}
+      {wrongName !== null &&
+        (path[2] ? <p class="field-fault">The new stream needs another name: {wrongName}</p> : <p class="muted">The new stream needs a name.</p>)}
       {(trial.busy || upload.busy) && (
         <p>
           <progress max={1} value={part} aria-label={upload.busy ? "Uploading" : "Trying"} /> {Math.round(part * 100)} %
