@@ -286,11 +286,15 @@ function NumberField({ label, value, onChange, help }: { label: string; value: n
   );
 }
 
+type Label = (name: string) => string;
+
 function Results({ result }: { result: Result }) {
   const { analysis, at, rows } = result;
   const url = window.location.origin;
   const python = toPython(analysis, at, url, myName.value);
   const curl = toCurl(analysis, at, url, myName.value);
+  // What the rows are of is called x, whichever stream that is.
+  const label: Label = (name) => (name === "x" && analysis.kind === "dataset" && analysis.x ? `${analysis.x.split("/").at(-1) ?? ""} (x)` : name);
   const frame = useRef<HTMLDivElement>(null);
   // What was asked for comes below a form that may fill the screen.
   useEffect(() => frame.current?.scrollIntoView(), []);
@@ -308,8 +312,8 @@ function Results({ result }: { result: Result }) {
           </p>
         )}
         {rows.length > 0 && <Save rows={rows} />}
-        {rows.length > 0 && <Plots rows={rows} />}
-        {rows.length > 0 && <Rows rows={rows} />}
+        {rows.length > 0 && <Plots rows={rows} label={label} />}
+        {rows.length > 0 && <Rows rows={rows} label={label} />}
       </section>
       <section class="card" aria-labelledby="elsewhere">
         <h2 id="elsewhere">The same elsewhere</h2>
@@ -363,7 +367,7 @@ function columnsIn(rows: readonly Point[]): Map<string, { t: number; d: number }
   return out;
 }
 
-function Plots({ rows }: { rows: readonly Point[] }) {
+function Plots({ rows, label }: { rows: readonly Point[]; label: Label }) {
   const columns = useMemo(() => columnsIn(rows), [rows]);
   const names = [...columns.keys()];
   const [span, setSpan] = useState<Span>(() => roomy({ t1: rows[0]?.t ?? 0, t2: rows.at(-1)?.t ?? 1 }));
@@ -378,8 +382,8 @@ function Plots({ rows }: { rows: readonly Point[] }) {
         const source = sources.get(name);
         return source ? (
           <div key={name}>
-            <h3>{name}</h3>
-            <LinePlot source={source} span={span} onSpan={setSpan} revision={0} label={name} height={180} />
+            <h3>{label(name)}</h3>
+            <LinePlot source={source} span={span} onSpan={setSpan} revision={0} label={label(name)} height={180} />
           </div>
         ) : null;
       })}
@@ -404,7 +408,7 @@ function Plots({ rows }: { rows: readonly Point[] }) {
                   return (
                     <tr key={`${x} ${y}`}>
                       <th scope="row">
-                        {x} and {y}
+                        {label(x)} and {label(y)}
                       </th>
                       <td class="number">{Number.isNaN(r) ? "–" : r.toFixed(3)}</td>
                       <td class="number">{n.toLocaleString("en")}</td>
@@ -421,9 +425,11 @@ function Plots({ rows }: { rows: readonly Point[] }) {
             {numberText(Number((0.05 / pairs.length).toPrecision(2)))}.
           </p>
           {pairs.length > 1 && (
-            <SelectField label="Plot" value={chosen} options={pairs.map(([x, y], i) => [String(i), `${x} and ${y}`] as const)} onChange={setChosen} />
+            <SelectField label="Plot" value={chosen} options={pairs.map(([x, y], i) => [String(i), `${label(x)} and ${label(y)}`] as const)} onChange={setChosen} />
           )}
-          {pair && cloud.length > 0 && <Cloud pairs={cloud} label={`Scatter plot of ${pair[0]} and ${pair[1]}`} xName={pair[0]} yName={pair[1]} />}
+          {pair && cloud.length > 0 && (
+            <Cloud pairs={cloud} label={`Scatter plot of ${label(pair[0])} and ${label(pair[1])}`} xName={label(pair[0])} yName={label(pair[1])} />
+          )}
         </>
       )}
     </>
@@ -432,7 +438,7 @@ function Plots({ rows }: { rows: readonly Point[] }) {
 
 const isNumber = (row: Json | undefined, name: string): boolean => isObject(row) && ["number", "bigint"].includes(typeof row[name]);
 
-function Rows({ rows }: { rows: readonly Point[] }) {
+function Rows({ rows, label }: { rows: readonly Point[]; label: Label }) {
   const [page, setPage] = useState(0);
   const names = useMemo(() => [...new Set(rows.slice(0, 500).flatMap(({ d }) => (isObject(d) ? Object.keys(d) : [])))].slice(0, 12), [rows]);
   const pages = Math.max(1, Math.ceil(rows.length / PAGE));
@@ -446,7 +452,7 @@ function Rows({ rows }: { rows: readonly Point[] }) {
           <thead>
             <tr>
               <th scope="col">Time</th>
-              {names.length ? names.map((name) => <th scope="col" class={isNumber(rows[page * PAGE]?.d, name) ? "number" : undefined} key={name}>{name}</th>) : <th scope="col">Value</th>}
+              {names.length ? names.map((name) => <th scope="col" class={isNumber(rows[page * PAGE]?.d, name) ? "number" : undefined} key={name}>{label(name)}</th>) : <th scope="col">Value</th>}
             </tr>
           </thead>
           <tbody>
