@@ -45,9 +45,12 @@ def built() -> None:
         _missing(f"the web app cannot be built: {done.stderr[-2000:]}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium(built: None) -> Iterator[Any]:
-    """A browser."""
+    """A browser.
+
+    As long as Playwright has one, its event loop runs in this thread, and tests of other folders need that for their own.
+    """
     path = browsers.provide()
     if path is None:
         _missing("there is no Chromium")
