@@ -54,7 +54,9 @@ def test_dataset_with_plot_correlation_and_the_same_in_python_and_curl(person: P
     person.sees("100 rows")
     correlations = person.page.get_by_role("table", name="Correlations")
     expect(
-        correlations.get_by_role("row", name=re.compile(r"(mood \(x\) and steps|steps and mood \(x\)) 1\.000 100 < 0\.001"))
+        correlations.get_by_role(
+            "row", name=re.compile(r"(mood \(x\) and steps|steps and mood \(x\)) 1\.000 100 < 0\.001")
+        )
     ).to_be_visible()
     expect(person.page.get_by_role("img", name=re.compile("Scatter plot of"))).to_be_visible()
     expect(person.page.get_by_role("table", name="Rows of the result").get_by_role("row")).to_have_count(51)
