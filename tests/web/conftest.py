@@ -49,7 +49,7 @@ def built() -> None:
 def chromium(built: None) -> Iterator[Any]:
     """A browser.
 
-    As long as Playwright has one, its event loop runs in this thread, and tests of other folders need that for their own.
+    As long as Playwright has one, its event loop runs in this thread, which tests of other folders need for theirs.
     """
     path = browsers.provide()
     if path is None:
