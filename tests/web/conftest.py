@@ -105,7 +105,8 @@ def make_page(chromium: Any, screen: tuple[int, int]) -> Iterator[Callable[..., 
 
     def make(**options: Any) -> Any:
         width, height = screen
-        options = {"locale": "en-GB", "timezone_id": "Europe/Amsterdam", **options}
+        # Tests cannot interfere with requests that pass through a service worker, which begins its work at some time.
+        options = {"locale": "en-GB", "timezone_id": "Europe/Amsterdam", "service_workers": "block", **options}
         context = chromium.new_context(viewport={"width": width, "height": height}, **options)
         context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,12 +15,6 @@ from connectordb import ConnectorDB
 pytestmark = pytest.mark.timeout(180)
 
 ENTRIES = re.compile(r"/weight/data\?")
-
-
-@pytest.fixture
-def page(make_page: Callable[..., Any]) -> Any:
-    """A page whose requests can be interfered with."""
-    return make_page(service_workers="block")
 
 
 def weigh(person: Person, value: str) -> None:

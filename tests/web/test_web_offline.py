@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,6 +11,12 @@ from person import Person
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture
+def page(make_page: Callable[..., Any]) -> Any:
+    """A page with its service worker."""
+    return make_page(service_workers="allow")
 
 
 def test_app_opens_without_a_server_and_sends_entries_later(own_server: Any, page: Any) -> None:
