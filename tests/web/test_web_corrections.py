@@ -168,6 +168,15 @@ def test_the_row_is_the_datapoint_on_every_page_of_a_long_stream(person: Person)
     assert found == [*range(51), -51, *range(52, 19_940), *range(19_941, 20_000)]
 
 
+def test_last_page_may_go_with_its_only_value(person: Person) -> None:
+    table = look(person, fill(person, "weight", list(range(51)), {"type": "number"}))
+    person.press("Next")
+    expect(person.page.get_by_text("Page 2 of 2 (51 values)")).to_be_visible()
+    table.get_by_role("button", name=re.compile("^Delete 0, ")).click()
+    expect(person.page.get_by_text("Page 1 of 1 (50 values)")).to_be_visible()
+    expect(table.get_by_role("row")).to_have_count(51)
+
+
 def test_datapoint_that_has_moved_is_not_taken_for_another(person: Person) -> None:
     path = fill(person, "weight", [1, 2, 3], {"type": "number"}, step=0)  # all at one time
     silent(person)

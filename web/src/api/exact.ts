@@ -30,6 +30,8 @@ export function parseJson(text: string): unknown {
   ) as unknown;
 }
 
+export const isNumber = (value: unknown): value is number | bigint => typeof value === "number" || typeof value === "bigint";
+
 /** The number that `text` is, with all its digits. */
 export const numberOf = (text: string, rounded = Number(text)): number | bigint =>
   rawJSON && !Number.isSafeInteger(rounded) && WHOLE.test(text) ? BigInt(text) : rounded;

@@ -3,7 +3,7 @@ import { json, Problem, request, text, url, type Device, type Downlink, type Jso
 import type { components, paths } from "./schema";
 
 export * from "./client";
-export { numberOf, parseJson } from "./exact";
+export { isNumber, numberOf, parseJson } from "./exact";
 
 export type StreamFields = components["schemas"]["StreamUpdate"];
 export type DeviceFields = components["schemas"]["DeviceUpdate"];
@@ -107,6 +107,17 @@ export interface Range {
   readonly transform?: string;
   readonly downlink?: boolean;
 }
+
+/** A little less than any distance between time stamps that can be stored. */
+export const EPSILON_S = 1e-6;
+
+interface Times {
+  readonly t1: number;
+  readonly t2: number;
+}
+
+/** From `t1` to `t2` as the API has it, to which the first moment does not belong, and 0 is no bound. */
+export const queried = ({ t1, t2 }: Times): Times => ({ t1: Math.max(0, t1 - EPSILON_S), t2: Math.max(t2, EPSILON_S) });
 
 export type Format = "json" | "ndjson" | "csv" | "parquet";
 

@@ -2,7 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 
-import { numberOf, parseJson, type Json } from "../api";
+import { isNumber, numberOf, parseJson, type Json } from "../api";
 import { isObject, typesOf, valueFault, type Schema } from "../lib/schema";
 import { useId } from "../ui/hooks";
 import { Icon } from "../ui/Icon";
@@ -203,7 +203,7 @@ function numberIn(text: string): Draft {
 }
 
 /** What is shown of a number, or of what was typed in its place. */
-const typedText = (value: Draft): string => (typeof value === "number" || typeof value === "bigint" || typeof value === "string" ? String(value) : "");
+const typedText = (value: Draft): string => (isNumber(value) || typeof value === "string" ? String(value) : "");
 
 function Slider(props: Props) {
   const id = useId();

@@ -3,6 +3,7 @@
  * server has the last word on both.
  */
 import type { Json } from "../api/client";
+import { isNumber } from "../api/exact";
 
 export type Schema = { readonly [key: string]: Json };
 
@@ -149,7 +150,7 @@ export function valueFault(value: Json, schema: Schema): string | null {
   if (isList(schema["enum"]) && !schema["enum"].some((choice) => same(choice, value)))
     return `It has to be one of ${schema["enum"].map((choice) => JSON.stringify(choice)).join(", ")}.`;
   const fault =
-    typeof value === "number" || typeof value === "bigint"
+    isNumber(value)
       ? numberFault(value, schema)
       : typeof value === "string"
         ? textFault(value, schema)

@@ -1,5 +1,5 @@
 /** Bringing values into a stream: comparing them with what is there, and sending them in parts. */
-import { createStream, indexAt, insertPoints, Problem, readPoints, type Json, type Point, type StreamPath } from "../api";
+import { createStream, indexAt, insertPoints, Problem, queried, readPoints, type Json, type Point, type StreamPath } from "../api";
 import { keyOf } from "./outbox";
 import { isObject } from "./schema";
 import { schemaFor, type Verdict } from "./upload";
@@ -34,9 +34,9 @@ export async function compare(path: StreamPath, exists: boolean, values: readonl
   const parts = partsOf(inOrder);
   for (const [i, part] of parts.entries()) {
     tell(i / parts.length);
-    const [first, last] = [part[0]?.t ?? 0, part.at(-1)?.t ?? 0];
-    const i1 = await indexAt(path, Math.max(0, first - 1e-6));
-    const i2 = await indexAt(path, last);
+    const { t1, t2 } = queried({ t1: part[0]?.t ?? 0, t2: part.at(-1)?.t ?? 0 });
+    const i1 = await indexAt(path, t1);
+    const i2 = await indexAt(path, t2);
     fresh.push(...missing(part, i2 > i1 ? await readPoints(path, { i1, i2 }) : []));
   }
   tell(1);

@@ -1,6 +1,6 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 
-import { listUserStreams, queryDataset, queryMerge, readPoints, type Json, type Point, type StreamPath } from "../api";
+import { isNumber, listUserStreams, queryDataset, queryMerge, readPoints, type Json, type Point, type StreamPath } from "../api";
 import {
   analysisFault,
   BY_INDEX,
@@ -436,7 +436,7 @@ function Plots({ rows, label }: { rows: readonly Point[]; label: Label }) {
   );
 }
 
-const isNumber = (row: Json | undefined, name: string): boolean => isObject(row) && ["number", "bigint"].includes(typeof row[name]);
+const isNumeric = (row: Json | undefined, name: string): boolean => isObject(row) && isNumber(row[name]);
 
 function Rows({ rows, label }: { rows: readonly Point[]; label: Label }) {
   const [page, setPage] = useState(0);
@@ -452,7 +452,7 @@ function Rows({ rows, label }: { rows: readonly Point[]; label: Label }) {
           <thead>
             <tr>
               <th scope="col">Time</th>
-              {names.length ? names.map((name) => <th scope="col" class={isNumber(rows[page * PAGE]?.d, name) ? "number" : undefined} key={name}>{label(name)}</th>) : <th scope="col">Value</th>}
+              {names.length ? names.map((name) => <th scope="col" class={isNumeric(rows[page * PAGE]?.d, name) ? "number" : undefined} key={name}>{label(name)}</th>) : <th scope="col">Value</th>}
             </tr>
           </thead>
           <tbody>
@@ -460,7 +460,7 @@ function Rows({ rows, label }: { rows: readonly Point[]; label: Label }) {
               <tr key={`${row.t} ${i}`}>
                 <th scope="row">{timeText(row.t)}</th>
                 {names.length ? (
-                  names.map((name) => <td class={isNumber(row.d, name) ? "number" : undefined} key={name}>{isObject(row.d) ? valueText(row.d[name]) : ""}</td>)
+                  names.map((name) => <td class={isNumeric(row.d, name) ? "number" : undefined} key={name}>{isObject(row.d) ? valueText(row.d[name]) : ""}</td>)
                 ) : (
                   <td>{valueText(row.d)}</td>
                 )}

@@ -1,19 +1,19 @@
 import { useState } from "preact/hooks";
 
 import { createDevice, deleteDevice, listDevices, readDevice, updateDevice, type Device } from "../api";
-import { nameFault, nameOf } from "../lib/names";
+import { nameFault } from "../lib/names";
 import { navigate, to } from "../lib/router";
 import { myName } from "../lib/session";
 import { Fault, LinkButton, Loading, Page } from "../ui/basics";
 import { ConnectCode } from "../ui/ConnectCode";
 import { DeleteDialog } from "../ui/Dialog";
-import { AreaField, CheckField, Form, SelectField, TextField } from "../ui/fields";
+import { CheckField, Form, SelectField } from "../ui/fields";
 import { useAction, useLoad } from "../ui/hooks";
-import { IconField } from "../ui/IconField";
 import { notify } from "../ui/notices";
 import { useFields } from "../ui/useForm";
 import { Danger } from "./Danger";
 import { crumbsOf } from "./Device";
+import { NameFields } from "./NameFields";
 
 const ROLES: readonly (readonly [string, string])[] = [
   ["appender", "appender: only adds to its own streams, and changes nothing"],
@@ -82,7 +82,6 @@ function DeviceForm({
     public: given.public ?? false,
   });
   const { values, set } = fields;
-  const [ownName, setOwnName] = useState(false);
   const [tried, setTried] = useState(false);
   const [deleting, setDeleting] = useState(false);
   const fault = fresh ? nameFault(values.name, taken) : null;
@@ -114,34 +113,15 @@ function DeviceForm({
             if (fault === null) void action.run();
           }}
         >
-          <TextField
-            label="Shown name"
-            value={values.nickname}
-            onInput={(value) => {
-              set("nickname", value);
-              if (fresh && !ownName) set("name", nameOf(value));
-            }}
-            autocomplete="off"
+          <NameFields
+            kind="device"
+            at={user}
+            fresh={fresh}
+            values={values}
+            patch={fields.patch}
+            fault={{ text: fault, tried }}
             placeholder={fresh ? "My phone" : ""}
           />
-          {fresh && (
-            <TextField
-              label="Name"
-              value={values.name}
-              onInput={(value) => {
-                setOwnName(true);
-                set("name", value);
-              }}
-              autocomplete="off"
-              autocapitalize="none"
-              spellcheck={false}
-              required
-              help={`Programs call the device ${user}/${values.name || "…"}. It cannot be changed later.`}
-              fault={tried || ownName ? fault : null}
-            />
-          )}
-          <AreaField label="Description" value={values.description} onInput={(value) => set("description", value)} />
-          <IconField value={values.icon} name={values.nickname || values.name} onChange={(value) => set("icon", value)} />
           {may("role") && (
             <SelectField
               label="Role"

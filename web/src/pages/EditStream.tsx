@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks";
 
 import { createStream, deleteStream, listStreams, readStream, updateStream, type Json, type Stream } from "../api";
-import { nameFault, nameOf } from "../lib/names";
+import { nameFault } from "../lib/names";
 import { DATATYPES, PRESETS } from "../lib/presets";
 import { navigate, to } from "../lib/router";
 import { parseSchema, schemaFault, schemaWords, valueFault } from "../lib/schema";
@@ -10,11 +10,11 @@ import { Fault, Loading, Page } from "../ui/basics";
 import { DeleteDialog } from "../ui/Dialog";
 import { AreaField, CheckField, Form, SelectField, TextField } from "../ui/fields";
 import { useAction, useId, useLoad } from "../ui/hooks";
-import { IconField } from "../ui/IconField";
 import { notify } from "../ui/notices";
 import { useFields } from "../ui/useForm";
 import { Danger } from "./Danger";
 import { crumbsOf } from "./Device";
+import { NameFields } from "./NameFields";
 
 export default function EditStream({ user, device, stream }: { user: string; device: string; stream: string | null }) {
   const found = useLoad(
@@ -70,7 +70,6 @@ function StreamForm({
     downlink: given.downlink ?? false,
   });
   const { values, set } = fields;
-  const [ownName, setOwnName] = useState(false);
   const [tried, setTried] = useState(false);
   const [deleting, setDeleting] = useState(false);
   const [understood, setUnderstood] = useState(false);
@@ -108,33 +107,14 @@ function StreamForm({
             if (Object.values(faults).every((fault) => fault === null) && (!loses || understood)) void action.run();
           }}
         >
-          <TextField
-            label="Shown name"
-            value={values.nickname}
-            onInput={(value) => {
-              set("nickname", value);
-              if (fresh && !ownName) set("name", nameOf(value));
-            }}
-            autocomplete="off"
+          <NameFields
+            kind="stream"
+            at={`${user}/${device}`}
+            fresh={fresh}
+            values={values}
+            patch={fields.patch}
+            fault={{ text: faults.name, tried }}
           />
-          {fresh && (
-            <TextField
-              label="Name"
-              value={values.name}
-              onInput={(value) => {
-                setOwnName(true);
-                set("name", value);
-              }}
-              autocomplete="off"
-              autocapitalize="none"
-              spellcheck={false}
-              required
-              help={`Programs call the stream ${user}/${device}/${values.name || "…"}. It cannot be changed later.`}
-              fault={tried || ownName ? faults.name : null}
-            />
-          )}
-          <AreaField label="Description" value={values.description} onInput={(value) => set("description", value)} />
-          <IconField value={values.icon} name={values.nickname || values.name} onChange={(value) => set("icon", value)} />
           <SchemaFields
             schema={values.schema}
             fault={faults.schema}

@@ -1,6 +1,6 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 
-import { countPoints, downloadUrl, Problem, readPoints, readStream, request, type Format, type StreamPath } from "../api";
+import { countPoints, downloadUrl, Problem, queried, readPoints, readStream, request, type Format, type StreamPath } from "../api";
 import { Control } from "../forms/Control";
 import { EntryForm } from "../forms/EntryForm";
 import { connection } from "../lib/live";
@@ -264,7 +264,7 @@ const FORMATS: readonly (readonly [Format, string])[] = [
 
 function Downloads({ path, seen, save, name }: { path: StreamPath; seen: Seen; save: ((name: string) => void) | null; name: string }) {
   const script = seen.script ? { transform: seen.script } : {};
-  const view = { t1: Math.max(0, seen.span.t1 - 1e-6), t2: seen.span.t2, ...script };
+  const view = { ...queried(seen.span), ...script };
   const [open, setOpen] = useState(false);
   // A server may lack what Parquet needs; it says so when it is asked.
   const lacking = useLoad(

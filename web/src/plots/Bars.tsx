@@ -1,8 +1,8 @@
 import { useEffect, useMemo, useRef } from "preact/hooks";
 
-import { readPoints, type StreamPath } from "../api";
+import { queried, readPoints, type StreamPath } from "../api";
 import { Fault, Loading } from "../ui/basics";
-import { count, piped, times, useCounting, type Counted, type Counting, type Counts } from "./counting";
+import { count, piped, useCounting, type Counted, type Counting, type Counts } from "./counting";
 import { numberText } from "./kinds";
 import { savePicture, saveSvg, usePalette, useWidth, type Palette } from "./looks";
 import type { Span } from "./range";
@@ -68,12 +68,12 @@ export function Histogram({ path, transform, span, inView, revision, label, save
   const colors = usePalette();
   const counting = useCounting<Shares | null>(
     async (show, signal) => {
-      const [summary] = await readPoints(path, { ...times(span), transform: piped(transform, NUMBERS) }, signal);
+      const [summary] = await readPoints(path, { ...queried(span), transform: piped(transform, NUMBERS) }, signal);
       if (!summary) return { done: 0, n: 0, value: null };
       const numbers = summary.d as unknown as Numbers;
       const size = niceWidth(numbers.max - numbers.min, BINS);
       const [exact] =
-        numbers.n <= EXACT_MAX ? await readPoints(path, { ...times(span), transform: piped(transform, EXACT) }, signal) : [];
+        numbers.n <= EXACT_MAX ? await readPoints(path, { ...queried(span), transform: piped(transform, EXACT) }, signal) : [];
       const script = `map(bucket(${decimal(size / FINE)}), count) | if last`;
       const told = ({ value, ...progress }: Counted<Counts>): Counted<Shares> => {
         const fine = binsOf(value, size / FINE);

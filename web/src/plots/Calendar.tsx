@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 
-import { readPoints, type StreamPath } from "../api";
+import { EPSILON_S, queried, readPoints, type StreamPath } from "../api";
 import { DAY, dateText, parseLocal, partsIn, zone } from "../lib/time";
 import { Fault, Loading } from "../ui/basics";
 import { SelectField } from "../ui/fields";
@@ -53,7 +53,7 @@ export default function Calendar({
     async (signal) => {
       const t1 = parseLocal(`${String(first).padStart(4, "0")}-01-01`) ?? 0;
       const t2 = parseLocal(`${String(last + 1).padStart(4, "0")}-01-01`) ?? 0;
-      const range = { t1: Math.max(0, t1 - 1e-6), t2: Math.max(1, t2 - 1e-6), every: "1d", stat, zone: zoneName };
+      const range = { ...queried({ t1, t2: t2 - EPSILON_S }), every: "1d", stat, zone: zoneName };
       const points = await readPoints(path, transform ? { ...range, transform } : range, signal);
       return new Map(
         points.map(({ t, d }) => [dateText(t + 1), (d as Readonly<Record<Stat, number>>)[stat]] as const),

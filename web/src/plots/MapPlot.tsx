@@ -1,6 +1,6 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 
-import { readPoints, type Point, type StreamPath } from "../api";
+import { queried, readPoints, type Point, type StreamPath } from "../api";
 import { timeText } from "../lib/time";
 import { Fault, Loading } from "../ui/basics";
 import { useLoad } from "../ui/hooks";
@@ -46,7 +46,7 @@ export default function MapPlot({
   const script = transform ? { transform } : {};
   const found = useLoad(
     (signal) =>
-      readPoints(path, { t1: Math.max(0, span.t1 - 1e-6), t2: Math.max(span.t2, 1e-6), points: POINTS, ...script }, signal),
+      readPoints(path, { ...queried(span), points: POINTS, ...script }, signal),
     [path, transform, inView],
     revision,
   );

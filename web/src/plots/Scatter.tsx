@@ -1,6 +1,6 @@
 import { useEffect, useMemo, useRef } from "preact/hooks";
 
-import { countPoints, indexAt, listUserStreams, queryDataset, type StreamPath } from "../api";
+import { countPoints, indexAt, listUserStreams, queried, queryDataset, type StreamPath } from "../api";
 import { correlation } from "../lib/stats";
 import { isObject } from "../lib/schema";
 import { timeText } from "../lib/time";
@@ -66,8 +66,7 @@ export default function Scatter({
       const rows = await queryDataset(
         {
           stream: own,
-          t1: Math.max(0, span.t1 - 1e-6),
-          t2: Math.max(span.t2, 1e-6),
+          ...queried(span),
           ...([transform, thinning].some(Boolean) ? { transform: [transform, thinning].filter(Boolean).join(" | ") } : {}),
           dataset: { y: { stream: other, interpolator: "closest" } },
         },

@@ -1,6 +1,6 @@
 import { useEffect } from "preact/hooks";
 
-import { readPoints, type Point, type StreamPath } from "../api";
+import { isNumber, queried, readPoints, type Point, type StreamPath } from "../api";
 import { agoText, timeText } from "../lib/time";
 import { CopyButton, Fault, Loading } from "../ui/basics";
 import { useLoad, useNow } from "../ui/hooks";
@@ -52,7 +52,7 @@ export function BigNumber({ path, transform, span, revision, newest }: Part & { 
         <Loading />
       ) : (
         <p class="value">
-          {typeof value === "number" || typeof value === "bigint" ? numberText(value) : value === undefined ? "–" : valueText(value, 80)}
+          {isNumber(value) ? numberText(value) : value === undefined ? "–" : valueText(value, 80)}
         </p>
       )}
       {typeof value === "number" && Number(numberText(value).replaceAll(",", "")) !== value && (
@@ -86,7 +86,7 @@ export function JsonView({ path, transform, span, revision, label }: Part & { la
   const found = useLoad(
     async (signal) => {
       if (transform) {
-        const range = { t1: Math.max(0, span.t1 - 1e-6), t2: Math.max(span.t2, 1e-6), limit: SHOWN, transform };
+        const range = { ...queried(span), limit: SHOWN, transform };
         return readPoints(path, range, signal);
       }
       return readPoints(path, { i1: -SHOWN }, signal);

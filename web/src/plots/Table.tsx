@@ -3,7 +3,9 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import {
   deletePoint,
   indexAt,
+  isNumber,
   Problem,
+  queried,
   readPoints,
   told,
   undoCorrection,
@@ -69,12 +71,12 @@ export default function Table({
   const whole = useRef(false);
   const found = useLoad(
     async (signal) => {
-      const [i1, i2] = await Promise.all([indexAt(path, Math.max(0, span.t1 - 1e-6), signal), indexAt(path, span.t2, signal)]);
+      const { t1, t2 } = queried(span);
+      const [i1, i2] = await Promise.all([indexAt(path, t1, signal), indexAt(path, t2, signal)]);
       const n = i2 - i1;
       if (n <= 0) return { n: 0, rows: [], whole: true };
       if (transform) {
-        const range = { t1: Math.max(0, span.t1 - 1e-6), t2: Math.max(span.t2, 1e-6), limit: 2 * SORTED_MAX };
-        const points = await readPoints(path, { ...range, transform }, signal);
+        const points = await readPoints(path, { t1, t2, limit: 2 * SORTED_MAX, transform }, signal);
         return { n: points.length, rows: rowsOf(points, -1), whole: true };
       }
       if (n <= SORTED_MAX) {
@@ -122,6 +124,11 @@ export default function Table({
   if (found.data) last.current = { of, data: found.data };
   const data = last.current?.of === of ? last.current.data : undefined;
   if (data) whole.current = data.whole;
+  const pages = Math.max(1, Math.ceil((data?.n ?? 0) / PAGE));
+  useEffect(() => {
+    // The last page may have gone, with the only value on it.
+    if (data && page >= pages) setPage(pages - 1);
+  }, [data, page, pages]);
   if (!data)
     return (
       <>
@@ -133,7 +140,6 @@ export default function Table({
   const sortable = data.whole;
   const sorted = sortable ? sort(data.rows, columns, order) : data.rows;
   const shown = sortable ? sorted.slice(page * PAGE, (page + 1) * PAGE) : sorted;
-  const pages = Math.max(1, Math.ceil(data.n / PAGE));
   const senders = shown.some(({ point }) => point.o !== undefined);
   const heading = (by: "time" | number, text: string) => (
     <th scope="col" class={by !== "time" && isNumeric(shown, columns[by]) ? "number" : undefined} aria-sort={order.by === by ? (order.down ? "descending" : "ascending") : "none"} key={text}>
@@ -279,7 +285,7 @@ async function meant(correction: Promise<Correction>, reread: () => void): Promi
 
 function Cell({ value }: { value: Json | undefined }) {
   const text = valueText(value, 2000);
-  if (typeof value === "number" || typeof value === "bigint") return <td class="number">{text}</td>;
+  if (isNumber(value)) return <td class="number">{text}</td>;
   if (text.length <= 120) return <td>{text}</td>;
   return (
     <td>
@@ -294,7 +300,7 @@ function Cell({ value }: { value: Json | undefined }) {
 /** A column of numbers, whose heading stands over them, at the right. */
 const isNumeric = (rows: readonly Row[], name: string | undefined): boolean => {
   const value = rows[0] && (name === undefined ? rows[0].point.d : partOf(rows[0].point.d, name));
-  return typeof value === "number" || typeof value === "bigint";
+  return isNumber(value);
 };
 
 const partOf = (value: Json, name: string): Json | undefined => (isObject(value) ? value[name] : undefined);
@@ -315,8 +321,6 @@ function sort(rows: readonly Row[], columns: readonly string[], order: Order): R
   const sorted = [...rows].sort((a, b) => compare(key(a), key(b)));
   return order.down ? sorted.reverse() : sorted;
 }
-
-const isNumber = (value: Json | undefined): value is number | bigint => typeof value === "number" || typeof value === "bigint";
 
 function compare(a: Json | undefined, b: Json | undefined): number {
   if (isNumber(a) && isNumber(b)) return a < b ? -1 : a > b ? 1 : 0;

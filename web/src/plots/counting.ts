@@ -1,7 +1,7 @@
 /** Counting values of a stream, which may be long: the server counts, one part of it after the other. */
 import { useRef, useState } from "preact/hooks";
 
-import { indexAt, Problem, readPoints, type StreamPath } from "../api";
+import { indexAt, Problem, queried, readPoints, type StreamPath } from "../api";
 import { useLoad } from "../ui/hooks";
 import type { Span } from "./range";
 
@@ -18,7 +18,6 @@ export interface Counted<T> {
 export const PART = 4_000_000;
 
 export const piped = (...scripts: readonly string[]): string => scripts.filter(Boolean).join(" | ");
-export const times = (span: Span) => ({ t1: Math.max(0, span.t1 - 1e-6), t2: Math.max(span.t2, 1e-6) });
 
 /** Count by `script`, which gives one object with numbers for each part. Calls `show` with what is counted so far. */
 export async function count(
@@ -29,7 +28,7 @@ export async function count(
   show: (soFar: Counted<Counts>) => void,
   signal: AbortSignal,
 ): Promise<Counted<Counts>> {
-  const { t1, t2 } = times(span);
+  const { t1, t2 } = queried(span);
   // A transform has to see all of its input, from the beginning.
   if (transform) {
     const [found] = await counted(path, { t1, t2, transform: piped(transform, script) }, signal);

@@ -1,5 +1,5 @@
 /** What can be shown of a stream: found out from its schema and from its newest values. */
-import type { Json, Point, Stream } from "../api";
+import { isNumber, type Json, type Point, type Stream } from "../api";
 import { isObject, parseSchema, typesOf, type Schema } from "../lib/schema";
 
 export type View = "line" | "timeline" | "histogram" | "bars" | "calendar" | "scatter" | "map" | "table" | "number" | "json";
@@ -45,7 +45,7 @@ export function natureOf(stream: Stream, recent: readonly Point[]): Nature {
 }
 
 function kindOf(value: Json): Kind {
-  if (typeof value === "number" || typeof value === "bigint") return "number";
+  if (isNumber(value)) return "number";
   if (typeof value === "boolean") return "boolean";
   if (typeof value === "string") return "text";
   return isObject(value) ? "object" : "mixed";

@@ -4,7 +4,7 @@
  * has been seen is there at once when one comes back to it. What a view lacks comes in one request, and meanwhile coarser
  * windows are shown.
  */
-import { indexAt, readPoints, type Point, type StreamPath } from "../api";
+import { EPSILON_S, indexAt, queried, readPoints, type Point, type StreamPath } from "../api";
 
 /** What is drawn: `mid` by `t`, with `lo` and `hi` around it if these are windows. A null is a gap. */
 export interface Curve {
@@ -40,8 +40,6 @@ const COARSE_POINTS = 1_000_000;
 const COARSE = 5;
 /** With fewer windows in view than this, they are not worth it. */
 const WINDOWS_MIN = 50;
-/** A little less than any distance between time stamps that can be stored. */
-const EPSILON_S = 1e-6;
 
 /** How the API calls a window of `s` seconds. */
 export function everyText(s: number): string {
@@ -276,8 +274,7 @@ export class LineSource implements ViewSource {
 
   private range(t1: number, t2: number) {
     return {
-      t1: Math.max(0, t1 - EPSILON_S),
-      t2: Math.max(t2, EPSILON_S),
+      ...queried({ t1, t2 }),
       ...(this.transform ? { transform: this.transform } : {}),
       ...(this.downlink ? { downlink: true } : {}),
     };
