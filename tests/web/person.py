@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from web_server import WebServer
 
 from connectordb import ConnectorDB
 
+PATIENCE_S = 15
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
 
@@ -82,6 +85,13 @@ class Person:
     def is_notified(self, text: str | re.Pattern[str]) -> None:
         """Expect a short message."""
         expect(self.page.get_by_role("status").filter(has_text=text).first).to_be_visible()
+
+    def until(self, true: Callable[[], Any]) -> None:
+        """Wait for what is not seen on the page, while the page goes on."""
+        end = time.monotonic() + PATIENCE_S
+        while not true():
+            assert time.monotonic() < end, "it has not come true"
+            self.page.wait_for_timeout(20)
 
     def fits(self) -> None:
         """Expect that nothing sticks out of the screen."""

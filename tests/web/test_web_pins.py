@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from person import Person
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 from web_server import WebServer
 
 from connectordb import ConnectorDB
@@ -78,6 +78,36 @@ def test_phone_and_desk_show_the_same(person: Person, make_page: Callable[..., A
     with person.api() as db:
         stream = db(f"{person.name}/user/pins")
         assert (stream.datatype, stream.description[:22]) == ("connectordb.pins", "Plots on the home page")
+
+
+def test_what_one_unpins_while_the_other_pins_stays_away(person: Person, make_page: Callable[..., Any]) -> None:
+    device = two_measured(person)
+    phone = elsewhere(person, make_page)
+    person.sign_in()
+    pin(person, f"{device}/rain")
+    person.until(lambda: newest(person) == ["rain"])
+    phone.sign_in()
+    expect(pinned(phone)).to_contain_text("rain")
+    writes: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if route.request.method == "PUT" and not writes:
+            writes.append(route)
+        else:
+            route.continue_()
+
+    person.open(f"/u/{device}/wind")
+    person.page.route("**/user/pins/data*", hold)
+    person.press("Pin to the home page")
+    person.until(lambda: writes)
+    phone.press("Unpin rain")
+    phone.until(lambda: newest(person) == [])
+    writes[0].continue_()
+    person.until(lambda: newest(person) == ["wind"])
+    for one in (person, phone):
+        one.go("Home")
+        expect(pinned(one)).to_contain_text("wind")
+        expect(pinned(one)).not_to_contain_text("rain")
 
 
 def test_they_are_nothing_to_be_filled_by_hand(person: Person) -> None:

@@ -36,7 +36,8 @@ export function Control({ path, stream }: { path: StreamPath; stream: Stream }) 
     ended.current = new AbortController();
     const { current: controller } = ended;
     const ends = [
-      follow(key, ({ points }) => {
+      follow(key, ({ points, begun }) => {
+        if (begun) current.reload();
         const last = points.at(-1);
         if (last) current.set(last);
       }),

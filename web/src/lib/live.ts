@@ -13,6 +13,8 @@ export interface Batch {
   readonly points: readonly Point[];
   /** What was there before has been corrected, or may have been, from `t1` to `t2`. */
   readonly corrected?: { readonly t1: number; readonly t2: number };
+  /** From now on all is told. What was written since the page has read what there is, it has to look for. */
+  readonly begun?: true;
 }
 
 type Listener = (batch: Batch) => void;
@@ -23,6 +25,7 @@ interface Wish {
   /** Where it is, of each stream. */
   cursor: string | undefined;
   readonly cursors: Record<string, string>;
+  begun: boolean;
   ended: boolean;
 }
 
@@ -59,7 +62,7 @@ let timer: ReturnType<typeof setTimeout> | undefined;
 export function follow(arg: string, listener: Listener): () => void {
   let wish = wishes.get(arg);
   if (wish === undefined) {
-    wish = { arg, listeners: new Set(), cursor: undefined, cursors: {}, ended: false };
+    wish = { arg, listeners: new Set(), cursor: undefined, cursors: {}, begun: false, ended: false };
     wishes.set(arg, wish);
     if (socket?.readyState === WebSocket.OPEN) subscribe(wish);
   }
@@ -131,6 +134,8 @@ function take(message: Message): void {
     asked.delete(message.id);
     if (wish === undefined) return;
     if (message.ok === true) {
+      if (!wish.begun) tell(wish, { stream: wish.arg, points: [], begun: true });
+      wish.begun = true;
       // Of corrections that were made while there was no connection nobody tells.
       const streams = wish.arg.includes("*") ? Object.keys(wish.cursors) : wish.cursor !== undefined ? [wish.arg] : [];
       for (const stream of streams) tell(wish, { stream, points: [], corrected: { t1: -Infinity, t2: Infinity } });

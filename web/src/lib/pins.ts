@@ -4,7 +4,7 @@
  */
 import { computed, effect } from "@preact/signals";
 
-import { createStream, Problem, readPoints, readStream, writeNewest, type Json, type Stream, type StreamPath } from "../api";
+import { createStream, Problem, readPoints, readStream, writeNewest, type Json, type Point, type Stream, type StreamPath } from "../api";
 import { connection, follow } from "./live";
 import { keyOf } from "./outbox";
 import { isObject, same } from "./schema";
@@ -22,6 +22,8 @@ const DATATYPE = "connectordb.pins";
 const PINS_MAX = 50;
 const TITLE_MAX = 200;
 const QUERY_MAX = 4000;
+/** So often something is written anew that another browser has overwritten. */
+const TRIES = 3;
 
 const FIELDS = {
   schema: JSON.stringify({
@@ -110,17 +112,15 @@ export function agree(): Promise<void> {
     try {
       const there = await read(user);
       if (!isUnsent(user)) {
-        if (there) keep(user, there, false);
+        if (there) keep(user, newestOf(there), false);
         return;
       }
-      // The last one who writes counts; but what another browser has pinned meanwhile stays, if that can be told.
       const before = copies.peek()[user];
       const told = changes?.length ?? 0;
-      const next = there && changes ? changes.reduce((known, change) => change(known), there) : pins.value;
-      await write(user, next, there !== null);
+      const stored = await store(user, there, changes?.slice() ?? null);
       if (changes === null && copies.peek()[user] !== before) return; // changed again: that comes next
       changes = changes?.slice(told) ?? [];
-      keep(user, changes.reduce((known, change) => change(known), next), changes.length > 0);
+      keep(user, changes.reduce((known, change) => change(known), stored), changes.length > 0);
     } catch {
       // Without a server, or where it does not permit that, they are kept here.
     }
@@ -128,10 +128,32 @@ export function agree(): Promise<void> {
   return last;
 }
 
+/**
+ * Write what comes out of `made`, or, if that cannot be told, what this browser has. The last one who writes counts;
+ * but what another browser changed meanwhile stays. Returns what counts then.
+ */
+async function store(user: string, there: Values | null, made: readonly Change[] | null): Promise<readonly Pin[]> {
+  let known = there;
+  for (let tries = 0; ; tries++) {
+    const next = known && made ? made.reduce((all, change) => change(all), newestOf(known)) : pins.value;
+    await write(user, next, known !== null);
+    const after = (await read(user)) ?? [];
+    // Who writes between our reading and our writing is overwritten by us, and does not see it: so we do it again.
+    const overwritten = after.at(-2)?.t !== known?.at(-1)?.t && same(after.at(-1)?.d ?? null, next as unknown as Json);
+    if (!made || !overwritten || tries === TRIES) return newestOf(after);
+    known = after.slice(0, -1);
+  }
+}
+
 const pathOf = (user: string): StreamPath => [user, "user", "pins"];
 
+/** What was pinned lately: the newest value, and the one before. */
+type Values = readonly Point[];
+
+const newestOf = (values: Values): readonly Pin[] => pinsIn(values.at(-1)?.d);
+
 /** What the server has; null: no stream for it yet. */
-async function read(user: string): Promise<readonly Pin[] | null> {
+async function read(user: string): Promise<Values | null> {
   const path = pathOf(user);
   try {
     const stream = await readStream(path);
@@ -140,7 +162,7 @@ async function read(user: string): Promise<readonly Pin[] | null> {
     if (error instanceof Problem && error.status === 404) return null;
     throw error;
   }
-  return pinsIn((await readPoints(path, { i1: -1 })).at(-1)?.d);
+  return readPoints(path, { i1: -2 });
 }
 
 async function write(user: string, next: readonly Pin[], exists: boolean): Promise<void> {
@@ -154,7 +176,8 @@ export function followPins(user: string): () => void {
   const path = pathOf(user).join("/");
   void agree();
   // Not only that stream: it may not be there yet.
-  return follow(`${user}/*/*`, ({ stream, points }) => {
+  return follow(`${user}/*/*`, ({ stream, points, begun }) => {
+    if (begun) void agree();
     if (stream === path && !isUnsent(user)) keep(user, pinsIn(points.at(-1)?.d), false);
   });
 }

@@ -1,6 +1,6 @@
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 
-import { listDevices, listUserStreams, Problem, readPoints, readStream, type Device, type Json, type Point, type Stream } from "../api";
+import { isNumber, listDevices, listUserStreams, Problem, readPoints, readStream, type Device, type Json, type Point, type Stream } from "../api";
 import { EntryForm } from "../forms/EntryForm";
 import { follow } from "../lib/live";
 import { discard, flush, outbox } from "../lib/outbox";
@@ -171,6 +171,14 @@ interface Newest {
   readonly points: readonly Point[];
 }
 
+/** What has come since it was read, by path. */
+type Fresh = Readonly<Record<string, readonly Point[]>>;
+
+function without(points: readonly Point[], known: readonly Point[] = []): readonly Point[] {
+  const left = new Set(known);
+  return points.filter((point) => !left.has(point));
+}
+
 function Values({ user, streams, devices }: { user: string; streams: readonly Stream[]; devices: readonly Device[] }) {
   const spoken = useMemo(() => {
     const hidden = new Set(devices.filter((device) => device.visible === false).map((device) => device.name));
@@ -179,8 +187,12 @@ function Values({ user, streams, devices }: { user: string; streams: readonly St
       .sort((a, b) => (b.newest ?? 0) - (a.newest ?? 0));
   }, [streams, devices]);
   const read = useMemo(() => [...new Set([...spoken.slice(0, SHOWN), ...quietStreams(spoken)])], [spoken]);
+  const [fresh, setFresh] = useState<Fresh>({});
+  const came = useRef(fresh);
+  came.current = fresh;
   const found = useLoad(
     async (signal) => {
+      const before = came.current;
       const out: Newest[] = [];
       const left = [...read];
       const work = async (): Promise<void> => {
@@ -190,16 +202,17 @@ function Values({ user, streams, devices }: { user: string; streams: readonly St
         }
       };
       await Promise.all(Array.from({ length: AT_ONCE }, work));
+      // What had come before is among what has been read.
+      setFresh((was) => Object.fromEntries(Object.entries(was).map(([key, points]) => [key, without(points, before[key])])));
       return out;
     },
     [user, read.map((stream) => `${stream.device}/${stream.name}`).sort()],
   );
-  const [fresh, setFresh] = useState<Readonly<Record<string, readonly Point[]>>>({});
   useEffect(
     () =>
-      follow(`${user}/*/*`, ({ stream, points, corrected }) => {
-        if (corrected) found.reload();
-        setFresh((was) => ({ ...was, [stream]: corrected ? [] : [...(was[stream] ?? []), ...points].slice(-RECENT) }));
+      follow(`${user}/*/*`, ({ stream, points, corrected, begun }) => {
+        if (corrected || begun) found.reload();
+        if (points.length) setFresh((was) => ({ ...was, [stream]: [...(was[stream] ?? []), ...points].slice(-RECENT) }));
       }),
     [user],
   );
@@ -267,11 +280,11 @@ function Values({ user, streams, devices }: { user: string; streams: readonly St
 }
 
 function shortText({ d }: Point): string {
-  if (typeof d === "number" || typeof d === "bigint") return numberText(d);
+  if (isNumber(d)) return numberText(d);
   if (typeof d === "boolean") return d ? "yes" : "no";
   if (typeof d === "object" && d !== null && !Array.isArray(d))
     return Object.entries(d)
-      .map(([name, part]) => `${name} ${typeof part === "number" || typeof part === "bigint" ? numberText(part) : valueText(part, 20)}`)
+      .map(([name, part]) => `${name} ${isNumber(part) ? numberText(part) : valueText(part, 20)}`)
       .slice(0, 3)
       .join(", ");
   if (Array.isArray(d)) return valueText((d as readonly Json[]).map((part) => (typeof part === "number" ? Number(part.toPrecision(6)) : part)), 60);

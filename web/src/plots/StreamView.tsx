@@ -134,6 +134,7 @@ export function StreamView({
   const [reread, setReread] = useState(0);
   const gapS = look.gap === "never" ? Infinity : Number(look.gap) > 0 ? Number(look.gap) : null;
   const source = useMemo(() => new LineSource(path, script, downlink, gapS), [key, script, downlink, gapS]);
+  const shown = useRef<number | undefined>(undefined);
   const latest = useRef({ source, script });
   latest.current = { source, script };
   /** Read anew what has been corrected. */
@@ -149,7 +150,20 @@ export function StreamView({
     let redraw: ReturnType<typeof setTimeout> | undefined;
     let rereading: ReturnType<typeof setTimeout> | undefined;
     let careful = 0;
-    const end = follow(key, ({ points, corrected }) => {
+    /** Read anew if something has been written since it was read. */
+    const lookAgain = async (known: number | undefined): Promise<void> => {
+      if (known === undefined) {
+        recent.reload();
+        return;
+      }
+      const last = (await readPoints(path, { i1: -1 }).catch(() => [])).at(-1);
+      if (last && last.t > known) correct.current({ t1: known, t2: last.t });
+    };
+    const end = follow(key, ({ points, corrected, begun }) => {
+      if (begun) {
+        void lookAgain(shown.current);
+        return;
+      }
       if (corrected) {
         careful = Number.isFinite(corrected.t2) ? careful : Date.now() + CAREFUL_MS;
         correct.current(corrected);
@@ -187,6 +201,7 @@ export function StreamView({
     [recent.data, fresh],
   );
   const newest = known.at(-1);
+  shown.current = newest?.t;
   const nature = useMemo(
     () => natureOf(script ? { ...stream, schema: "{}" } : stream, script ? (treated.data ?? []) : known),
     [stream, script, treated.data, recent.data, fresh.length === 0],

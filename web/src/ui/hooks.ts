@@ -9,6 +9,7 @@ export interface Loaded<T> {
   readonly error: unknown;
   readonly loading: boolean;
   readonly reload: () => void;
+  /** Take `data` for what there is, which is newer than what is being loaded. */
   readonly set: (data: T) => void;
 }
 
@@ -29,9 +30,11 @@ export function useLoad<T>(
   const key = JSON.stringify(inputs);
   const last = useRef(key);
   const loaded = useRef({ revision, begun: 0, ended: 0 });
+  const running = useRef<AbortController | null>(null);
   useEffect(() => {
     loaded.current = { revision, begun: performance.now(), ended: 0 };
     const controller = new AbortController();
+    running.current = controller;
     const fresh = last.current !== key;
     last.current = key;
     setState((was) => (fresh || was.data === undefined ? { loading: true } : { data: was.data, loading: true }));
@@ -58,7 +61,10 @@ export function useLoad<T>(
     const timer = setTimeout(reload, Math.max(0, ended + REST * (ended - begun) - performance.now()));
     return () => clearTimeout(timer);
   }, [revision, state.loading]);
-  const set = useCallback((data: T) => setState({ data, loading: false }), []);
+  const set = useCallback((data: T) => {
+    running.current?.abort();
+    setState({ data, loading: false });
+  }, []);
   return { data: state.data, error: state.error, loading: state.loading, reload, set };
 }
 
