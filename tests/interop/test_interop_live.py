@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 import urllib3
 
 from connectordb import ConnectorDB
+from live_server import LiveServer
 
 OldScript = Callable[..., Any]
 PATIENCE_S = 60
@@ -84,11 +84,8 @@ def test_old_client_cannot_begin_an_endless_loop(old: OldScript) -> None:
 
 
 @pytest.fixture
-def own_server(tmp_path: Path) -> Iterator[Any]:
+def own_server(tmp_path: Path) -> Iterator[LiveServer]:
     """A server that the test may stop and start again."""
-    sys.path.insert(0, str(Path(__file__).parents[1] / "live"))
-    from live_server import LiveServer
-
     server = LiveServer(tmp_path / "own")
     server.start()
     yield server
@@ -99,7 +96,7 @@ def own_server(tmp_path: Path) -> Iterator[Any]:
 
 @pytest.mark.parametrize("orderly", [True, False], ids=["stopped", "killed"])
 def test_old_client_comes_back_to_a_server_that_has_restarted(
-    orderly: bool, old_python: Path, own_server: Any, tmp_path: Path
+    orderly: bool, old_python: Path, own_server: LiveServer, tmp_path: Path
 ) -> None:
     script = Path(__file__).parent / "scripts" / "reconnecting.py"
     given = {"url": own_server.url, "dir": str(tmp_path), "patience_s": PATIENCE_S}

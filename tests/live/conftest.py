@@ -14,9 +14,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from agent import Agent
-from live_server import LiveServer
 
 from connectordb import ConnectorDB
+from live_server import LiveServer
 
 _numbers = count(1)
 

@@ -17,12 +17,12 @@ from urllib.request import Request, urlopen
 
 import pytest
 from conditions import metric, until
-from live_server import LiveServer
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as websocket
 
 from connectordb import ConnectorDB
+from live_server import LiveServer
 
 Connect = Callable[..., ConnectorDB]
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 from agent import Agent
-from live_server import LiveServer
 
 from connectordb import ConnectorDB
+from live_server import LiveServer
 
 CI = bool(os.environ.get("CI"))
 SECONDS = 60.0 if CI else 8.0

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from conditions import until
 from cutting_proxy import Cut, CuttingProxy
-from live_server import LiveServer
 
 from connectordb import ConnectorDB
 from connectordb.client import _backoff, _live, _socket, _subscription
+from live_server import LiveServer
 
 CI = bool(os.environ.get("CI"))
 BYTES = 2048 if CI else 512

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import pytest
 from agent import Agent
-from live_server import LiveServer
 
 from connectordb import ConnectorDB
+from live_server import LiveServer
 
 CI = bool(os.environ.get("CI"))
 Connect = Callable[..., ConnectorDB]

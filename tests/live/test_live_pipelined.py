@@ -14,11 +14,11 @@ from contextlib import suppress
 
 import pytest
 from conditions import until
-from live_server import LiveServer
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect as websocket
 
 from connectordb import ConnectorDB
+from live_server import LiveServer
 
 CI = bool(os.environ.get("CI"))
 KILLS = 15 if CI else 3

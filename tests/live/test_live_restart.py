@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from agent import Agent
 from conditions import metric, until
-from live_server import LiveServer
 
 from connectordb import ConnectorDB
+from live_server import LiveServer
 
 SUBSCRIBERS = 200
 PROCESSES = 4

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 from conditions import until
-from live_server import LiveServer
 
 from connectordb import Closed, ConnectorDB, ConnectorDBError, NotFound, Unauthenticated
 from connectordb.client import _backoff
+from live_server import LiveServer
 
 Connect = Callable[..., ConnectorDB]
 

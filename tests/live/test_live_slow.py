@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from agent import Agent
 from conditions import metric, until
-from live_server import LiveServer
 
 from connectordb import ConnectorDB
+from live_server import LiveServer
 
 CI = bool(os.environ.get("CI"))
 FROZEN_S = 10.0 if CI else 3.0

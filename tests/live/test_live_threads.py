@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 from conditions import until
-from live_server import LiveServer
 
 from connectordb import Closed, ConnectorDB, TransportError
+from live_server import LiveServer
 
 Connect = Callable[..., ConnectorDB]
 

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import pytest
 from conditions import until
-from live_server import LiveServer
 
 from connectordb import ConnectorDB, ConnectorDBError, NotFound, PermissionDenied, RequestError, Unauthenticated
+from live_server import LiveServer
 
 Connect = Callable[..., ConnectorDB]
 

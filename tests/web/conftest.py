@@ -86,8 +86,11 @@ def new_server(tmp_path: Path) -> Iterator[WebServer]:
 
 def _serving(server: WebServer) -> Iterator[WebServer]:
     server.start()
-    yield server
-    server.stop()
+    try:
+        yield server
+    finally:
+        server.stop()
+    assert server.faults() == []
 
 
 @pytest.fixture(params=[WIDE, NARROW], ids=["wide", "narrow"])

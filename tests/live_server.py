@@ -25,26 +25,30 @@ import json, sys
 from connectordb.core.folder import Folder
 from connectordb.server.run import serve
 with Folder.open(sys.argv[1], options=json.loads(sys.argv[2])) as folder:
-    serve(folder, folder.settings, lambda host, port: print(f"http://{host}:{port}", flush=True))
+    serve(folder, folder.settings, lambda host, port: print(port, flush=True))
 """
 
 
 class LiveServer:
-    """A server on a fresh database in *folder*. User ``test`` with password ``test`` is an administrator.
+    """A server on a fresh database in *folder*.
 
     Args:
         folder: Is made.
         options: Settings that are not the defaults, by ``section.key``.
+        empty: There is no user in it; otherwise ``test``, password ``test``, an administrator.
 
     Attributes:
+        url: Where it is, also after it was started again.
         log: What it writes, of all its runs.
     """
 
-    def __init__(self, folder: Path, options: dict[str, Any] | None = None) -> None:
-        Folder.create(folder, test=True)
+    host = "127.0.0.1"
+
+    def __init__(self, folder: Path, options: dict[str, Any] | None = None, *, empty: bool = False) -> None:
+        Folder.create(folder, test=not empty)
         self.folder = folder
         self.port = _unused_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http://{self.host}:{self.port}"
         self.log = folder.with_suffix(".log")
         self._options = {"server.port": self.port, **(options or {})}
         self._process: subprocess.Popen[str] | None = None
@@ -59,7 +63,7 @@ class LiveServer:
         ready, _, _ = select.select([self._process.stdout], [], [], READY_S)
         assert ready, "the server did not start in time"
         line = self._process.stdout.readline().strip()
-        assert line == self.url, f"the server did not start:\n{self.log.read_text()[-3000:]}"
+        assert line == str(self.port), f"the server did not start:\n{self.log.read_text()[-3000:]}"
 
     def stop(self) -> None:
         """Shut it down in an orderly way."""
