@@ -80,6 +80,15 @@ test("an axis tells times apart, in the zone", () => {
   expect(axisTexts(times, step, "Europe/Amsterdam").slice(0, 2)).toEqual(["00:00\n15 Nov 2023", "03:00"]);
 });
 
+test("dates below an axis stand where they begin, and not over each other", () => {
+  const at = (text: string): number => Date.parse(`${text}Z`) / 1000;
+  const hours = [18, 24, 30, 36, 42, 48].map((hour) => at("2026-12-30T00:00") + hour * 3600);
+  expect(axisTexts(hours, 21_600, "UTC")).toEqual(["18:00", "00:00\n31 Dec 2026", "06:00", "12:00", "18:00", "00:00\n1 Jan 2027"]);
+  expect(axisTexts(hours.slice(1, 3), 21_600, "UTC")).toEqual(["00:00\n31 Dec 2026", "06:00"]);
+  expect(axisTexts([at("2026-11-01T00:00"), at("2026-12-01T00:00"), at("2027-01-01T00:00")], 30 * 86_400, "UTC")).toEqual(["Nov\n2026", "Dec", "Jan\n2027"]);
+  expect(axisTexts([at("2026-11-22T12:00"), at("2026-11-23T00:00"), at("2026-11-23T12:00"), at("2026-11-24T00:00")], 43_200, "UTC")).toEqual(["12:00", "00:00\n23 Nov 2026", "12:00", "00:00\n24 Nov"]);
+});
+
 test("fine parts of a histogram become bars, and tell about where the median is", () => {
   const size = 0.1;
   const counted: Record<string, number> = {};

@@ -70,27 +70,32 @@ export function useWidth(element: { readonly current: HTMLElement | null }): num
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const two = (n: number): string => String(n).padStart(2, "0");
 
-/** What stands at times `step` seconds apart: no more than tells them apart, and below it what is the same for several. */
+/**
+ * What stands at times `step` seconds apart: no more than tells them apart, and below it what is the same for several,
+ * where it begins. Dates are wide: of two beside each other the first is left out.
+ */
 export function axisTexts(times: readonly number[], step: number, zone: string): string[] {
-  let before = "";
-  return times.map((t) => {
+  const told = times.map((t) => {
     const p = partsIn(t, zone);
-    if (p === null) return "";
+    if (p === null) return { text: "", date: "", year: "" };
     const date = `${p.day} ${MONTHS[p.month - 1] ?? ""}`;
-    let text: string;
-    let below: string;
-    if (step >= 360 * 86_400) [text, below] = [String(p.year), ""];
-    else if (step >= 28 * 86_400) [text, below] = [MONTHS[p.month - 1] ?? "", String(p.year)];
-    else if (step >= 86_400) [text, below] = [date, String(p.year)];
-    else if (step >= 60) [text, below] = [`${two(p.hour)}:${two(p.minute)}`, `${date} ${p.year}`];
-    else {
-      const s = p.second + (t - Math.floor(t));
-      text = `${two(p.hour)}:${two(p.minute)}:${step >= 1 ? two(p.second) : s.toFixed(3).padStart(6, "0")}`;
-      below = `${date} ${p.year}`;
-    }
-    const shown = below === before ? "" : below;
-    before = below;
-    return shown ? `${text}\n${shown}` : text;
+    const year = String(p.year);
+    if (step >= 360 * 86_400) return { text: year, date: "", year: "" };
+    if (step >= 28 * 86_400) return { text: MONTHS[p.month - 1] ?? "", date: "", year };
+    if (step >= 86_400) return { text: date, date: "", year };
+    if (step >= 60) return { text: `${two(p.hour)}:${two(p.minute)}`, date, year };
+    const s = p.second + (t - Math.floor(t));
+    const second = step >= 1 ? two(p.second) : s.toFixed(3).padStart(6, "0");
+    return { text: `${two(p.hour)}:${two(p.minute)}:${second}`, date, year };
+  });
+  let [lastDate, lastYear] = ["", ""];
+  return told.map(({ text, date, year }, i) => {
+    const next = told[i + 1];
+    const crowded = date !== "" && i === 0 && next !== undefined && next.date !== date;
+    if ((date === lastDate && year === lastYear) || crowded) return text;
+    const below = [date, year === lastYear ? "" : year].filter(Boolean).join(" ");
+    [lastDate, lastYear] = [date, year];
+    return below ? `${text}\n${below}` : text;
   });
 }
 
