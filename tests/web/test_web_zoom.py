@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
+import smoothness
+from long_streams import fill
 from person import Person
 from playwright.sync_api import expect
 from web_server import WebServer
-
-from connectordb.block import Block
-from connectordb.store.base import Substream
-from connectordb.store.sqlite import SQLiteStore
 
 pytestmark = pytest.mark.timeout(180)
 
 START = 1_700_000_000
 N = 6_000_000
 PEAK = 2_345_678
-BATCH = 10_240 * 20
 QUIET = 6
 
 
@@ -36,13 +33,8 @@ def long_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]
         db("test/user/numbers").create({"type": "number"})
         db("test/user/light").create({"type": "boolean"})
     server.stop()
-    with closing(SQLiteStore(server.folder / "connectordb.db")) as store:
-        user = store.user("test")
-        assert user is not None
-        device = store.device(user.id, "user")
-        assert device is not None
-        _put(store, device.id, "numbers", N, _numbers)
-        _put(store, device.id, "light", N // 10, lambda k: k % 4 == 0)
+    fill(server, "numbers", N, _numbers, start=START + 0.25)
+    fill(server, "light", N // 10, lambda k: k % 4 == 0, start=START + 0.25)
     server.start()
     yield server
     server.stop()
@@ -52,15 +44,6 @@ def _numbers(k: Any) -> Any:
     values = np.round(20 + 5 * np.sin(k / 50_000) + (k * 7919 % 100) / 100, 2)
     values[k == PEAK] = 99.5
     return values
-
-
-def _put(store: SQLiteStore, device_id: int, name: str, n: int, values: Callable[[Any], Any]) -> None:
-    stream = store.stream(device_id, name)
-    assert stream is not None
-    for start in range(0, n, BATCH):
-        k = np.arange(start, min(n, start + BATCH))
-        block = Block.of_columns((START + k + 0.25).astype(np.float64), values(k))
-        store.submit(lambda tx, block=block: tx.append(stream.id, Substream.MAIN, block)).result()  # type: ignore[misc]
 
 
 @pytest.fixture
@@ -189,3 +172,13 @@ def test_timeline_of_too_many_changes_tells_the_share_of_each_value(looker: Pers
     looker.open(f"/u/test/user/light?view=timeline&t1={START + 0.25}&t2={START + 400.25}")
     looker.sees(re.compile(r"^yes: 100 seconds|^yes: 2 minutes|^yes: 1"))
     expect(looker.page.get_by_text("Come closer to see all.")).to_be_hidden()
+
+
+def test_smoothness_can_be_measured(chromium: Any, tmp_path: Path) -> None:
+    server = WebServer(tmp_path / "db")
+    found = smoothness.measure(server, chromium, 400_000)
+    assert [step["step"] for step in found][:2] == ["all", "all, page opened anew"]
+    assert all(0 < step["first_ms"] <= step["whole_ms"] for step in found if "first_ms" in step)
+    assert sum(step["requests"] for step in found if "requests" in step) > 10
+    dragged = next(step for step in found if step["step"] == "drag in all")
+    assert 0 < dragged["frame_ms"] <= dragged["worst_frame_ms"]
