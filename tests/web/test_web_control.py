@@ -96,6 +96,17 @@ def test_lamp_of_another_one_in_the_family(own_server: WebServer, page: Any) -> 
     expect(switch).to_be_checked()
 
 
+def test_lamp_of_which_nothing_is_known_can_be_turned_off(own_server: WebServer, page: Any) -> None:
+    lamp_of(own_server, "bob")
+    bob = Person(page, own_server, "bob", "x")
+    bob.sign_in("/u/bob/lamp/light")
+    bob.sees("The device has not said yet how it is.")
+    bob.finds_no_barrier()
+    bob.press("Turn off Light of bob")
+    expect(page.get_by_role("list", name="Commands to Light of bob")).to_contain_text("off: waits for the device")
+    expect(page.get_by_role("button", name="Turn off Light of bob")).to_be_hidden()
+
+
 def test_administrator_sees_the_lamps_of_all(own_server: WebServer, page: Any) -> None:
     lamp_of(own_server, "bob")
     lamp_of(own_server, "carol", public=False)

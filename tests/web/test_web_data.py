@@ -369,7 +369,7 @@ def test_scatter_of_a_million_values_stays_usable(person: Person) -> None:
             db(f"{person.name}/user/one").insert_array([{"t": START + k * 100_000 + i, "d": i} for i in range(100_000)])
         db(f"{person.name}/user/two").insert_array([{"t": START + i * 1000, "d": i % 100} for i in range(1000)])
     look(person, f"{person.name}/user/one", f"?view=scatter&range=all&other={person.name}/user/two")
-    person.sees("Each 50th value is drawn and counted.")
+    person.sees("One of 50 values is drawn and counted.")
     person.sees(re.compile("n = 20,000"))
     person.press("Number")
     person.sees(re.compile("Mean of the time in view"))

@@ -41,6 +41,7 @@ def test_app_opens_without_a_server_and_sends_entries_later(own_server: Any, pag
     own_server.start()
     person.press("Send now")
     expect(page.get_by_text("Not sent yet")).to_be_hidden()
+    expect(page.get_by_text("The server cannot be reached")).to_be_hidden()
     page.reload()
     expect(form).to_be_visible()
     with person.api() as db:

@@ -118,7 +118,14 @@ export function Control({ path, stream }: { path: StreamPath; stream: Stream }) 
       </p>
       {/* Who presses has to know what that would change. */}
       {current.data === undefined || listed.data === undefined ? null : toggle ? (
-        <Switch label={name} on={(pending ? pending.d : now) === true} pending={pending !== undefined} onChange={(on) => void send.run(on)} />
+        <div class="buttons">
+          <Switch label={name} on={from === true} pending={pending !== undefined} onChange={(on) => void send.run(on)} />
+          {from === undefined && (
+            <button type="button" disabled={send.busy} onClick={() => void send.run(false)}>
+              Turn off<span class="sr"> {name}</span>
+            </button>
+          )}
+        </div>
       ) : (
         <form
           noValidate

@@ -8,7 +8,8 @@ import { Fault } from "../ui/basics";
 import { TextField } from "../ui/fields";
 import { useAction } from "../ui/hooks";
 import { notify } from "../ui/notices";
-import { draftFault, ValueField, type Draft } from "./ValueField";
+import { useUnsaved } from "../ui/useForm";
+import { draftFault, isLaborious, ValueField, type Draft } from "./ValueField";
 
 /** Enters a value into a stream, for now or for another time. */
 export function EntryForm({ path, stream, quiet = false }: { path: StreamPath; stream: Stream; quiet?: boolean }) {
@@ -20,6 +21,7 @@ export function EntryForm({ path, stream, quiet = false }: { path: StreamPath; s
   const name = stream.nickname || path[2];
   const t = when === null ? null : parseLocal(when);
   const fault = draftFault(value, schema);
+  useUnsaved(isLaborious(value));
   // 0 means now to the server.
   const timeFault = when === null ? null : t === null ? "Please give date and time." : t <= 0 ? "It has to be after the beginning of 1970." : null;
   const action = useAction(async () => {

@@ -60,6 +60,15 @@ function starsOf({ minimum, maximum }: Schema): readonly number[] {
   return Array.from({ length: last - first + 1 }, (_, i) => first + i);
 }
 
+/** So long a text nobody wants to type twice. */
+const LABORIOUS = 20;
+
+/** Whether something has been typed that took some work. */
+export function isLaborious(value: Draft): boolean {
+  if (typeof value === "string") return value.length >= LABORIOUS;
+  return typeof value === "object" && value !== null && Object.values(value).some(isLaborious);
+}
+
 /** What is wrong with `value` as it has been entered; null: nothing. */
 export function draftFault(value: Draft, schema: Schema, required = true): string | null {
   if (value === undefined) return required ? "Please enter something." : null;

@@ -11,18 +11,40 @@ const here = (): Place => ({ path: window.location.pathname, query: new URLSearc
 /** The present place. */
 export const place = signal<Place>(typeof window === "undefined" ? { path: "/", query: new URLSearchParams() } : here());
 
-/** Asks whether the page may be left: with something unsaved, a person may want to stay. */
-let guard: (() => boolean) | null = null;
-export function guardLeaving(mayLeave: (() => boolean) | null): void {
-  guard = mayLeave;
+/** What of the page is not saved yet. */
+const unsaved = new Set<object>();
+
+const warn = (event: BeforeUnloadEvent): void => event.preventDefault();
+
+/** Whoever leaves the page, by a link, back or away from the app, is asked first as long as `what` is unsaved. */
+export function guardLeaving(what: object, isUnsaved: boolean): void {
+  if (isUnsaved) unsaved.add(what);
+  else unsaved.delete(what);
+  if (unsaved.size) window.addEventListener("beforeunload", warn);
+  else window.removeEventListener("beforeunload", warn);
+}
+
+export const mayLose = (): boolean => window.confirm("Leave without saving what you have changed?");
+
+function mayLeave(): boolean {
+  if (unsaved.size && !mayLose()) return false;
+  for (const what of unsaved) guardLeaving(what, false);
+  return true;
+}
+
+/** How many steps forward from the first page this one is: the browser does not tell which way one goes. */
+let step = 0;
+const stepOf = (state: unknown): number => (state as { readonly step?: number } | null)?.step ?? 0;
+
+function write(target: string, replace: boolean): void {
+  if (!replace) step++;
+  window.history[replace ? "replaceState" : "pushState"]({ step }, "", target);
 }
 
 /** Go to `target`, an address of this app. */
 export function navigate(target: string, { replace = false } = {}): void {
-  if (guard !== null && !guard()) return;
-  guard = null;
-  if (replace) window.history.replaceState(null, "", target);
-  else window.history.pushState(null, "", target);
+  if (!mayLeave()) return;
+  write(target, replace);
   const before = place.value.path;
   place.value = here();
   if (place.value.path !== before) arrive();
@@ -38,8 +60,7 @@ export function setQuery(changes: Readonly<Record<string, string | null>>, { rep
   const text = query.toString();
   const target = window.location.pathname + (text ? `?${text}` : "");
   if (target === window.location.pathname + window.location.search) return;
-  if (replace) window.history.replaceState(null, "", target);
-  else window.history.pushState(null, "", target);
+  write(target, replace);
   place.value = here();
 }
 
@@ -53,7 +74,15 @@ function arrive(): void {
 
 /** Links go through the app, and not through the server; but for downloads, other sites, and new tabs. */
 export function startRouter(): void {
-  window.addEventListener("popstate", () => {
+  step = stepOf(window.history.state);
+  window.addEventListener("popstate", (event) => {
+    const next = stepOf(event.state);
+    if (next === step) return;
+    if (window.location.pathname !== place.value.path && !mayLeave()) {
+      window.history.go(step - next);
+      return;
+    }
+    step = next;
     place.value = here();
     arriving.now = true;
   });

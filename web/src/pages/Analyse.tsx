@@ -81,6 +81,10 @@ export default function Analyse() {
       a.kind === "merge" ? await queryMerge(toMerge(a, at)) : await queryDataset(toDataset(a, at));
     setResult({ analysis: a, at, rows });
   });
+  useEffect(() => {
+    // A link, and who comes back, means the result, too.
+    if (place.value.query.has("q") && fault === null) void action.run();
+  }, []);
   const own = (streams.data ?? []).map((stream) => {
     const path = `${user}/${stream.device}/${stream.name}`;
     return [path, stream.nickname ? `${stream.nickname} (${stream.device})` : `${stream.device}/${stream.name}`] as const;

@@ -14,7 +14,7 @@ import { Spark } from "../plots/Single";
 import { lookOf, StreamView } from "../plots/StreamView";
 import { Empty, Fault, LinkButton, Loading, Page } from "../ui/basics";
 import { Boundary } from "../ui/Boundary";
-import { useLoad, useNow } from "../ui/hooks";
+import { useLoad, useNow, whenBack } from "../ui/hooks";
 import { Icon } from "../ui/Icon";
 import { ObjectIcon } from "../ui/ObjectIcon";
 
@@ -56,6 +56,7 @@ export default function Home() {
   const { data } = found;
   const inputs = (data?.streams ?? []).filter(isInput);
   const [all, setAll] = useState(false);
+  useEffect(() => (data?.offline ? whenBack(found.reload) : undefined), [data?.offline]);
   const nickname = session.value.state === "user" ? session.value.user.nickname : "";
   return (
     <Page title="Home" lead={nickname ? <p class="sr">{nickname}</p> : undefined}>
@@ -226,6 +227,7 @@ function Values({ user, streams, devices }: { user: string; streams: readonly St
     .filter(({ points }) => points.length)
     .sort((a, b) => (b.points.at(-1)?.t ?? 0) - (a.points.at(-1)?.t ?? 0));
   const silent = silentDevices(devices, values, at);
+  const deviceNames = new Map(devices.map((device) => [device.name, device.nickname || device.name]));
   return (
     <>
       <Fault error={found.error} retry={found.reload} />
@@ -263,7 +265,9 @@ function Values({ user, streams, devices }: { user: string; streams: readonly St
                   <a class="tile-link" href={to("/u/{}/{}/{}", user, stream.device ?? "", stream.name ?? "")}>
                     <ObjectIcon icon={stream.icon} name={name} />
                     <span class="tile-words">
-                      <span class="tile-note">{name}</span>
+                      <span class="tile-note">
+                        {deviceNames.get(stream.device) ?? stream.device}: {name}
+                      </span>
                       <span class="tile-name">{last && shortText(last)}</span>
                       <span class="tile-note">{last && agoText(last.t, at)}</span>
                     </span>

@@ -1,13 +1,15 @@
 import { useState } from "preact/hooks";
 
 import { type Json, type Point, type Stream } from "../api";
-import { draftFault, ValueField, type Draft } from "../forms/ValueField";
+import { draftFault, isLaborious, ValueField, type Draft } from "../forms/ValueField";
+import { mayLose } from "../lib/router";
 import { parseSchema } from "../lib/schema";
 import { timeText } from "../lib/time";
 import { Fault } from "../ui/basics";
 import { Dialog } from "../ui/Dialog";
 import { Form, TextField } from "../ui/fields";
 import { useAction } from "../ui/hooks";
+import { useUnsaved } from "../ui/useForm";
 
 const WHY_MAX = 1000;
 
@@ -31,16 +33,21 @@ export function EditPoint({
   const schema = parseSchema(stream.schema);
   const fault = draftFault(value, schema);
   const wordy = why.length > WHY_MAX;
+  const typed = JSON.stringify(value) !== JSON.stringify(point.d) && isLaborious(value);
+  useUnsaved(typed);
+  const close = (): void => {
+    if (!typed || mayLose()) onClose();
+  };
   const action = useAction(async () => {
     if (value !== undefined) await onSave(value, why.trim());
   });
   return (
-    <Dialog title={`Value of ${timeText(point.t)}`} onClose={onClose}>
+    <Dialog title={`Value of ${timeText(point.t)}`} onClose={close}>
       <Form
         submit="Save"
         busy={action.busy}
         busyText="Saving"
-        cancel={onClose}
+        cancel={close}
         label={`Edit ${label}`}
         onSubmit={() => {
           setTried(true);

@@ -110,7 +110,7 @@ export default function Scatter({
             <p class="muted">
               Coloured by time, from dark to bright. The p value takes all pairs for independent, which values that follow
               each other closely are not.
-              {(found.data?.each ?? 1) > 1 && ` Each ${found.data?.each}th value is drawn and counted.`}
+              {(found.data?.each ?? 1) > 1 && ` One of ${found.data?.each} values is drawn and counted.`}
             </p>
           </figcaption>
         </figure>

@@ -31,6 +31,8 @@ const SORTED_MAX = 5000;
 const COLUMNS_MAX = 8;
 /** A longer value, as JSON, is not edited in a page. */
 const EDITED_MAX = 200_000;
+/** So much of a long value is shown before it is opened. */
+const BEGINNING = 120;
 /** The first page, newest values first. */
 const FIRST = "0 true";
 
@@ -284,14 +286,15 @@ async function meant(correction: Promise<Correction>, reread: () => void): Promi
 }
 
 function Cell({ value }: { value: Json | undefined }) {
-  const text = valueText(value, 2000);
+  const [open, setOpen] = useState(false);
+  const text = valueText(value, BEGINNING + 1);
   if (isNumber(value)) return <td class="number">{text}</td>;
-  if (text.length <= 120) return <td>{text}</td>;
+  if (text.length <= BEGINNING) return <td>{text}</td>;
   return (
     <td>
-      <details>
-        <summary>{text.slice(0, 100)}…</summary>
-        <span class="long-text">{text.slice(100)}</span>
+      <details onToggle={(event) => setOpen(event.currentTarget.open)}>
+        <summary>{open ? <span class="muted">Less</span> : `${text.slice(0, BEGINNING)}…`}</summary>
+        {open && <span class="long-text">{valueText(value, EDITED_MAX)}</span>}
       </details>
     </td>
   );

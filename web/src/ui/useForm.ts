@@ -1,6 +1,17 @@
-import { useEffect, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 
 import { guardLeaving } from "../lib/router";
+
+/** Who leaves with something unsaved is asked first. Returns what tells that it has been saved. */
+export function useUnsaved(isUnsaved: boolean): () => void {
+  const { current: me } = useRef({});
+  // At once: who types and leaves at once is asked, too.
+  useLayoutEffect(() => {
+    guardLeaving(me, isUnsaved);
+    return () => guardLeaving(me, false);
+  }, [isUnsaved]);
+  return () => guardLeaving(me, false);
+}
 
 /** The fields of a form, and which of them differ from what they were. Who leaves with changes is asked first. */
 export function useFields<T extends object>(initial: T) {
@@ -11,16 +22,7 @@ export function useFields<T extends object>(initial: T) {
     if (values[key] !== first[key]) changes[key] = values[key];
   }
   const dirty = Object.keys(changes).length > 0;
-  useEffect(() => {
-    if (!dirty) return undefined;
-    guardLeaving(() => window.confirm("Leave without saving what you have changed?"));
-    const ask = (event: BeforeUnloadEvent): void => event.preventDefault();
-    window.addEventListener("beforeunload", ask);
-    return () => {
-      guardLeaving(null);
-      window.removeEventListener("beforeunload", ask);
-    };
-  }, [dirty]);
+  const saved = useUnsaved(dirty);
   return {
     values,
     changes,
@@ -29,7 +31,7 @@ export function useFields<T extends object>(initial: T) {
     patch: (some: Partial<T>) => setValues((was) => ({ ...was, ...some })),
     /** What is there now has been saved. */
     saved: () => {
-      guardLeaving(null);
+      saved();
       setFirst(values);
     },
   };

@@ -1,0 +1,152 @@
+"""Leaving a page with something unsaved, and coming back to one."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any
+
+import pytest
+from person import Person
+from playwright.sync_api import Dialog, expect
+from web_server import WebServer
+
+pytestmark = pytest.mark.timeout(180)
+
+TEXT = "Dear diary, today the bees came back to the garden."
+
+
+class Answers:
+    """What the person answers when the page asks whether to leave; and how often it has asked."""
+
+    def __init__(self, page: Any) -> None:
+        self.leave = False
+        self.asked = 0
+        page.on("dialog", lambda dialog: self._answer(dialog))
+
+    def _answer(self, dialog: Dialog) -> None:
+        self.asked += 1
+        if self.leave:
+            dialog.accept()
+        else:
+            dialog.dismiss()
+
+
+def diary_of(person: Person) -> str:
+    path = f"{person.name}/user/diary"
+    with person.api() as db:
+        db(path).create({"type": "string"}, datatype="log.diary")
+    return path
+
+
+def test_long_entry_is_not_lost_by_leaving(person: Person) -> None:
+    diary_of(person)
+    person.sign_in()
+    answers = Answers(person.page)
+    field = person.page.get_by_role("form", name="Enter diary").get_by_role("textbox")
+    field.fill(TEXT)
+    person.follow("diary")
+    expect(field).to_have_value(TEXT)
+    assert answers.asked == 1
+    answers.leave = True
+    person.follow("diary")
+    person.is_at("diary")
+    person.go("Home")
+    field.fill(TEXT)
+    person.press("Enter diary")
+    person.is_notified("diary: entered.")
+    person.follow("diary")
+    person.is_at("diary")
+    assert answers.asked == 2
+    person.go("Home")
+    field.fill("short")
+    person.follow("diary")
+    person.is_at("diary")
+    assert answers.asked == 2
+
+
+def test_way_back_asks_too(person: Person) -> None:
+    person.sign_in("/devices")
+    person.is_at("Devices")
+    person.go("Home")
+    person.open(f"/u/{person.name}/user")
+    person.follow("Edit")
+    person.is_at("Edit user")
+    answers = Answers(person.page)
+    person.fill("Description", "by hand")
+    person.page.go_back()
+    person.until(lambda: answers.asked == 1)
+    person.is_at("Edit user")
+    expect(person.page.get_by_label("Description", exact=True)).to_have_value("by hand")
+    person.page.wait_for_url("**/edit**")
+    answers.leave = True
+    person.page.go_back()
+    person.is_at("user")
+    person.page.go_forward()
+    person.is_at("Edit user")
+    assert answers.asked == 2
+
+
+def test_correction_is_not_lost_by_escape(person: Person) -> None:
+    path = diary_of(person)
+    with person.api() as db:
+        db(path).insert("short")
+    person.sign_in(f"/u/{path}?view=table&range=all")
+    answers = Answers(person.page)
+    person.page.get_by_role("button", name=re.compile("^Edit short")).click()
+    dialog = person.page.get_by_role("dialog")
+    dialog.get_by_label("diary", exact=True).fill(TEXT)
+    person.page.keyboard.press("Escape")
+    person.until(lambda: answers.asked == 1)
+    expect(dialog.get_by_label("diary", exact=True)).to_have_value(TEXT)
+    answers.leave = True
+    person.page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+
+
+def test_long_text_is_read_to_its_end(person: Person) -> None:
+    path = diary_of(person)
+    with person.api() as db:
+        db(path).insert("\n".join(f"Line {i} of a long day." for i in range(500)))
+    person.sign_in(f"/u/{path}?view=table&range=all")
+    row = person.page.get_by_role("row").nth(1)
+    row.get_by_text(re.compile("^Line 0 of a long day")).click()
+    text = row.get_by_text(re.compile("Line 499 of a long day.$"))
+    assert text.inner_text().splitlines() == [f"Line {i} of a long day." for i in range(500)]
+    person.finds_no_barrier()
+    person.fits()
+    row.get_by_text("Less").click()
+    expect(text).to_be_hidden()
+
+
+def test_page_opened_while_the_server_was_away_comes_when_it_is_back(own_server: WebServer, page: Any) -> None:
+    person = Person(page, own_server, "test", "test")
+    person.sign_in("/devices")
+    person.is_at("Devices")
+    person.go("Home")
+    person.is_at("Home")
+    own_server.stop()
+    person.go("Devices")
+    person.is_told("The server does not answer")
+    own_server.start()
+    expect(page.get_by_role("link", name=re.compile("^user "))).to_be_visible()
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_link_to_an_analysis_leads_to_its_result(person: Person) -> None:
+    path = f"{person.name}/user/mood"
+    with person.api() as db:
+        db(path).create({"type": "integer"})
+        db(path).insert_array([{"t": time.time() - i, "d": i} for i in range(7, 0, -1)])
+    person.sign_in("/analyse")
+    person.choose("Put together", "one after the other (merge)")
+    person.choose("Time", "all")
+    person.choose("Stream", "user/mood")
+    person.press("Show")
+    person.sees("7 rows")
+    person.page.reload()
+    person.sees("7 rows")
+    person.go("Home")
+    person.is_at("Home")
+    person.page.go_back()
+    person.sees("7 rows")
