@@ -16,12 +16,12 @@ from playwright import sync_api as playwright_api
 sys.path.insert(0, str(Path(__file__).parent))
 
 import browser as browsers
-from person import Person
+from person import PATIENCE_S, Person
 from web_server import WebServer
 
 ROOT = Path(__file__).parents[2]
 WIDE, NARROW = (1280, 900), (360, 740)
-PATIENCE_MS = 15_000
+PATIENCE_MS = 1000 * PATIENCE_S
 
 _numbers = count(1)
 playwright_api.expect.set_options(timeout=PATIENCE_MS)

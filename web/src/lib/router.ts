@@ -34,6 +34,8 @@ function mayLeave(): boolean {
 
 /** How many steps forward from the first page this one is: the browser does not tell which way one goes. */
 let step = 0;
+/** Whether the next move is one of ours, back to a page that the person does not leave after all. */
+let returning = false;
 const stepOf = (state: unknown): number => (state as { readonly step?: number } | null)?.step ?? 0;
 
 function write(target: string, replace: boolean): void {
@@ -76,9 +78,13 @@ function arrive(): void {
 export function startRouter(): void {
   step = stepOf(window.history.state);
   window.addEventListener("popstate", (event) => {
+    if (returning) {
+      returning = false;
+      return;
+    }
     const next = stepOf(event.state);
-    if (next === step) return;
-    if (window.location.pathname !== place.value.path && !mayLeave()) {
+    if (next !== step && window.location.pathname !== place.value.path && !mayLeave()) {
+      returning = true;
       window.history.go(step - next);
       return;
     }

@@ -5,6 +5,7 @@ import { EntryForm } from "../forms/EntryForm";
 import { follow } from "../lib/live";
 import { discard, flush, outbox } from "../lib/outbox";
 import { followPins, isPinStream, pins, togglePin, type Pin } from "../lib/pins";
+import { whenBack } from "../lib/reach";
 import { to } from "../lib/router";
 import { isSilent, LEAST_S, usualInterval } from "../lib/silence";
 import { lastSeen, myName, session } from "../lib/session";
@@ -14,7 +15,7 @@ import { Spark } from "../plots/Single";
 import { lookOf, StreamView } from "../plots/StreamView";
 import { Empty, Fault, LinkButton, Loading, Page } from "../ui/basics";
 import { Boundary } from "../ui/Boundary";
-import { useLoad, useNow, whenBack } from "../ui/hooks";
+import { useLoad, useNow } from "../ui/hooks";
 import { Icon } from "../ui/Icon";
 import { ObjectIcon } from "../ui/ObjectIcon";
 
@@ -56,7 +57,7 @@ export default function Home() {
   const { data } = found;
   const inputs = (data?.streams ?? []).filter(isInput);
   const [all, setAll] = useState(false);
-  useEffect(() => (data?.offline ? whenBack(found.reload) : undefined), [data?.offline]);
+  useEffect(() => (data?.offline ? whenBack(found.reload) : undefined), [data]);
   const nickname = session.value.state === "user" ? session.value.user.nickname : "";
   return (
     <Page title="Home" lead={nickname ? <p class="sr">{nickname}</p> : undefined}>

@@ -3,7 +3,7 @@ import { useState } from "preact/hooks";
 import { type Json, type Point, type Stream } from "../api";
 import { draftFault, isLaborious, ValueField, type Draft } from "../forms/ValueField";
 import { mayLose } from "../lib/router";
-import { parseSchema } from "../lib/schema";
+import { parseSchema, same } from "../lib/schema";
 import { timeText } from "../lib/time";
 import { Fault } from "../ui/basics";
 import { Dialog } from "../ui/Dialog";
@@ -33,7 +33,7 @@ export function EditPoint({
   const schema = parseSchema(stream.schema);
   const fault = draftFault(value, schema);
   const wordy = why.length > WHY_MAX;
-  const typed = JSON.stringify(value) !== JSON.stringify(point.d) && isLaborious(value);
+  const typed = value !== undefined && isLaborious(value) && !same(value, point.d);
   useUnsaved(typed);
   const close = (): void => {
     if (!typed || mayLose()) onClose();

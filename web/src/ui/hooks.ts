@@ -2,6 +2,7 @@ import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import type { RefObject } from "preact";
 
 import { Problem } from "../api";
+import { whenBack } from "../lib/reach";
 import { checkSession } from "../lib/session";
 
 export interface Loaded<T> {
@@ -15,8 +16,6 @@ export interface Loaded<T> {
 
 /** What has taken so long is loaded anew by itself only after so many times as long. */
 const REST = 3;
-/** So often it is asked whether the server is there again. */
-const ASK_MS = 5000;
 
 /**
  * Load with `load` whenever one of `inputs` changes; what was begun before is given up. When `revision` changes, load
@@ -76,27 +75,6 @@ export interface Action<A extends readonly unknown[]> {
   readonly error: unknown;
   readonly run: (...args: A) => Promise<boolean>;
   readonly clear: () => void;
-}
-
-/** Call `then` when the server, which could not be reached, answers again. Returns a function that ends it. */
-export function whenBack(then: () => void): () => void {
-  const ended = new AbortController();
-  const ask = (): void => {
-    if (ended.signal.aborted) return;
-    if (document.visibilityState === "hidden") {
-      setTimeout(ask, ASK_MS);
-      return;
-    }
-    fetch("/healthz", { cache: "no-store", signal: ended.signal }).then(
-      ({ ok }) => (ok ? then() : setTimeout(ask, ASK_MS)),
-      () => setTimeout(ask, ASK_MS),
-    );
-  };
-  const timer = setTimeout(ask, ASK_MS);
-  return () => {
-    clearTimeout(timer);
-    ended.abort();
-  };
 }
 
 /** Something that a person starts, once at a time; tells whether it is under way, and what went wrong. */
