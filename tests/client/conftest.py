@@ -99,9 +99,11 @@ def _run_server(folder: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def db(server: Server) -> Iterator[ConnectorDB]:
-    """The user ``test``, an administrator, by password."""
+    """The user ``test``, an administrator, by password. Its main device has no streams, and is left without."""
     with ConnectorDB("test", "test", url=server.url) as db:
         yield db
+        for left in db.streams():
+            left.delete()
 
 
 @pytest.fixture

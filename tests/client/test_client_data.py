@@ -37,11 +37,14 @@ real = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], dea
 def filled(server: Any) -> Iterator[Stream]:
     """A stream that holds `POINTS`: two for each second. Nobody writes to it."""
     with ConnectorDB("test", "test", url=server.url) as db:
-        stream = db["filled"]
-        stream.create()
-        stream.insert_array(POINTS)
-        yield stream
-        stream.delete()
+        device = db("test/filled")
+        device.create()
+        with ConnectorDB(device.apikey, url=server.url) as own:
+            stream = own["filled"]
+            stream.create()
+            stream.insert_array(POINTS)
+            yield stream
+        device.delete()
 
 
 indices = st.none() | st.integers(-N - 3, N + 3) | st.sampled_from([10**9, -(10**9), 10**30, -(10**30)])

@@ -39,8 +39,6 @@ def test_there_are_examples() -> None:
 
 @pytest.mark.parametrize("test", examples(), ids=lambda test: test.name)
 def test_example_gives_what_it_shows(test: doctest.DocTest, db: Any) -> None:
-    for left in db.streams():
-        left.delete()
     test.globs = {**test.globs, "db": db}
     shown: list[str] = []
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
