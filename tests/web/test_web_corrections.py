@@ -244,7 +244,7 @@ def test_list_of_corrections_and_undo_there(person: Person) -> None:
     assert purged.n == 1
     table = look(person, path)
     person.page.get_by_text("Corrections", exact=True).click()
-    entries = person.page.get_by_role("list", name="Corrections, newest first").get_by_role("listitem")
+    entries = person.page.get_by_role("list", name="Corrections, newest first").locator("> li")
     expect(entries).to_have_count(2)
     expect(entries.nth(0)).to_contain_text("Deleted the value of 2023-11-14 23:15:20")
     expect(entries.nth(0)).to_contain_text("cannot be undone")
@@ -254,6 +254,11 @@ def test_list_of_corrections_and_undo_there(person: Person) -> None:
     expect(entries.nth(1)).to_contain_text(f"by {person.name}/user")
     person.finds_no_barrier()
     person.fits()
+    expect(entries.nth(0).get_by_text("What was there")).to_have_count(0)
+    entries.nth(1).get_by_text("What was there").click()
+    expect(entries.nth(1)).to_contain_text("2023-11-14 23:13:20: 12023-11-14 23:14:20: 2")
+    person.finds_no_barrier()
+    person.fits()
     entries.nth(1).get_by_role("button").click()
     expect(entries).to_have_count(3)
     expect(entries.nth(0)).to_contain_text("Took back a correction of 2 values")
@@ -261,6 +266,26 @@ def test_list_of_corrections_and_undo_there(person: Person) -> None:
     expect(entries.get_by_role("button")).to_have_count(0)
     expect(table.get_by_role("row")).to_have_count(4)
     assert values_of(person, path) == [1, 2, 4]
+
+
+def test_many_values_that_were_there_are_listed_in_part_and_downloaded(person: Person) -> None:
+    path = fill(person, "weight", list(range(30)), {"type": "number"})
+    with person.api() as db:
+        db(path).update(0, 100, why="a typing error")
+        db(path).delete(i1=5, i2=30)
+    look(person, path)
+    person.page.get_by_text("Corrections", exact=True).click()
+    entries = person.page.get_by_role("list", name="Corrections, newest first").locator("> li")
+    expect(entries).to_have_count(2)
+    entries.nth(1).get_by_text("What was there").click()
+    expect(entries.nth(1).get_by_role("listitem")).to_have_text("2023-11-14 23:13:20: 0")
+    entries.nth(0).get_by_text("What was there").click()
+    expect(entries.nth(0).get_by_role("listitem")).to_have_count(20)
+    person.sees("These are the first 20 of 25 values.")
+    with person.page.expect_download() as download:
+        person.follow("All 25 values as CSV")
+    lines = Path(download.value.path()).read_text().splitlines()
+    assert [line.partition(",")[2] for line in lines[1:]] == [str(d) for d in range(5, 30)]
 
 
 def test_all_that_is_shown_follows_the_corrections_of_others(person: Person) -> None:

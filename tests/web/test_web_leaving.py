@@ -65,6 +65,22 @@ def test_long_entry_is_not_lost_by_leaving(person: Person) -> None:
     assert answers.asked == 2
 
 
+def test_pasted_data_is_not_lost_by_leaving(person: Person) -> None:
+    person.sign_in("/upload")
+    answers = Answers(person.page)
+    person.fill("Or paste it here", "t,d\n1700000000,5")
+    person.go("Home")
+    expect(person.page.get_by_label("Or paste it here")).to_have_value("t,d\n1700000000,5")
+    assert answers.asked == 1
+    person.fill("Name of the new stream", "pasted")
+    person.press("Try, without storing anything")
+    person.press("Upload 1 values")
+    person.sees("1 values were stored.")
+    person.follow("Look at the stream")
+    person.is_at("pasted")
+    assert answers.asked == 1
+
+
 def test_way_back_asks_too(person: Person) -> None:
     person.sign_in("/devices")
     person.is_at("Devices")

@@ -60,6 +60,33 @@ def test_pasted_csv_makes_a_new_stream(person: Person) -> None:
     person.is_at("weight")
 
 
+def test_hour_that_the_clock_shows_twice_is_told_by_the_order_of_the_rows(person: Person) -> None:
+    person.sign_in("/upload")
+    hours = ["01:00", "02:00", "02:00", "03:00"]
+    times = [f"2026-10-25 {hour}" for hour in hours] + ["2027-03-28 02:15"]
+    person.fill("Or paste it here", "time,kWh\n" + "\n".join(f"{time},{i % 3}" for i, time in enumerate(times)))
+    person.sees(re.compile("5 of 5 rows can be used. Of 3 the clock showed the time twice or never"))
+    lines = person.page.get_by_role("region", name="Line by line").get_by_role("row")
+    expect(lines.nth(2)).to_contain_text("the first is taken")
+    expect(lines.nth(3)).to_contain_text("the second is taken")
+    expect(lines.nth(5)).to_contain_text("put forward")
+    person.page.get_by_label(re.compile("Only those with something wrong or not certain")).check()
+    expect(lines).to_have_count(4)
+    person.finds_no_barrier()
+    person.fits()
+    person.fill("Name of the new stream", "energy")
+    for added in (5, 0):  # the same again is nothing new
+        person.press("Try, without storing anything")
+        person.sees(f"{added} values would be added")
+        if added:
+            person.press("Upload 5 values")
+            person.sees("5 values were stored.")
+    night = 1_792_879_200  # 2026-10-24T22:00Z, midnight in Amsterdam
+    found = stored(person, f"{person.name}/user/energy")
+    assert [p["t"] - night for p in found[:4]] == [3600, 7200, 10800, 14400]
+    assert found[4]["t"] == 1_806_196_500  # 01:15Z, 03:15 in Amsterdam
+
+
 def test_file_can_be_uploaded_again_without_doubling(person: Person, tmp_path: Path) -> None:
     with person.api() as db:
         db(f"{person.name}/station").create(streams={"temperature": {"schema": '{"type": "number"}'}})

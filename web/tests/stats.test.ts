@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 
 import { correlation, incompleteBeta } from "../src/lib/stats";
-import { binsOf, gathered, niceWidth, roughly } from "../src/plots/Bars";
+import { binsOf, gathered, niceStep, niceWidth, roughly, ticksTo } from "../src/plots/Bars";
 import { axisTexts, axisTimes } from "../src/plots/looks";
 import { stretchesOf } from "../src/plots/Timeline";
 
@@ -61,6 +61,14 @@ test("parts of a histogram have widths that a person would choose, and none is l
   expect(niceWidth(100, 24)).toBe(5);
   expect(niceWidth(0.7, 24)).toBe(0.05);
   expect(niceWidth(0, 24)).toBe(1);
+  expect([0.0012, 3, 40, 51].map(niceStep)).toEqual([0.002, 5, 50, 100]);
+  expect([1, 3, 4, 170, 1000].map(ticksTo)).toEqual([
+    [0, 1],
+    [0, 1, 2, 3],
+    [0, 1, 2, 3, 4],
+    [0, 50, 100, 150],
+    [0, 500, 1000],
+  ]);
   const bins = gathered(binsOf({ "[10,15)": 2, "[-5,0)": 1 }, 5), 5);
   expect(bins.map(({ from, n }) => [from, n])).toEqual([[-5, 1], [0, 0], [5, 0], [10, 2]]);
 });

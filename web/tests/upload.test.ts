@@ -2,9 +2,7 @@ import { describe, expect, test } from "vitest";
 
 import type { Json } from "../src/api";
 import { missing, partsOf } from "../src/lib/sending";
-import { alikeIn, guessFormat, guessPlan, judge, parseCell, parseTime, readSheet, remember, schemaFor } from "../src/lib/upload";
-
-const utc = (...parts: Parameters<typeof Date.UTC>) => Date.UTC(...parts) / 1000;
+import { alikeIn, guessPlan, judge, parseCell, readSheet, remember, schemaFor } from "../src/lib/upload";
 
 describe("a file", () => {
   test("of separated values has cells with quotes, commas and line ends in them", () => {
@@ -31,39 +29,6 @@ describe("a file", () => {
 
   test.each(["", "  \n", "[", "{}[", "a,b"])("%j is refused", (text) => {
     expect(() => readSheet(text)).toThrow();
-  });
-});
-
-describe("a time", () => {
-  test("is read in its format and zone", () => {
-    expect(parseTime("1700000000.5", "s", "UTC")).toBe(1_700_000_000.5);
-    expect(parseTime(1_700_000_000_500, "ms", "UTC")).toBe(1_700_000_000.5);
-    expect(parseTime("2026-07-01 12:00", "iso", "Europe/Amsterdam")).toBe(utc(2026, 6, 1, 10));
-    expect(parseTime("2026-07-01T12:00:00+02:00", "iso", "UTC")).toBe(utc(2026, 6, 1, 10));
-    expect(parseTime("2026-07-01", "iso", "UTC")).toBe(utc(2026, 6, 1));
-    expect(parseTime("1.7.2026 9:05", "dmy", "UTC")).toBe(utc(2026, 6, 1, 9, 5));
-    expect(parseTime("07/01/2026 12:05 AM", "mdy", "UTC")).toBe(utc(2026, 6, 1, 0, 5));
-    expect(parseTime("07/01/2026, 12:05:30 PM", "mdy", "UTC")).toBe(utc(2026, 6, 1, 12, 5, 30));
-  });
-
-  test.each(["", "NaN", "yesterday", "-5", "1e300", null, true])("%j is none", (value) => {
-    for (const format of ["s", "ms", "iso", "dmy", "mdy"] as const) expect(parseTime(value, format, "UTC")).toBeNull();
-  });
-
-  test("is one that the server can keep: 0 would be now", () => {
-    for (const [text, format] of [["0", "s"], ["0.0", "ms"], ["1970-01-01 00:00", "iso"], ["253402300800", "s"]] as const)
-      expect(parseTime(text, format, "UTC")).toBeNull();
-    expect(parseTime("0.5", "s", "UTC")).toBe(0.5);
-    expect(parseTime("9999-12-31T23:59:59Z", "iso", "UTC")).toBe(253_402_300_799);
-  });
-
-  test("has a format that can be guessed", () => {
-    expect(guessFormat(["1700000000"])).toBe("s");
-    expect(guessFormat([1_700_000_000_000])).toBe("ms");
-    expect(guessFormat(["23.11.2026"])).toBe("dmy");
-    expect(guessFormat(["01/02/2026", "11/23/2026"])).toBe("mdy");
-    expect(guessFormat(["23/11/2026"])).toBe("dmy");
-    expect(guessFormat(["2026-11-23T10:00Z"])).toBe("iso");
   });
 });
 

@@ -236,6 +236,17 @@ export const undoCorrection = (path: StreamPath, correction: number): Promise<Co
 export const listCorrections = (path: StreamPath, limit: number, signal?: AbortSignal): Promise<readonly Correction[]> =>
   json("get", `${CRUD_STREAM}/history`, { path: of(path), query: { limit }, signal });
 
+const CORRECTED = `${CRUD_STREAM}/history/{correction}` as const;
+
+/** What was there before a correction. */
+export async function readCorrected(path: StreamPath, correction: number, signal?: AbortSignal): Promise<Point[]> {
+  const points = (await json("get", CORRECTED, { path: { ...of(path), correction }, signal })) as unknown as readonly Sent[];
+  return points.map(pointOf);
+}
+
+export const correctedUrl = (path: StreamPath, correction: number, format: Format): string =>
+  url(CORRECTED, { ...of(path), correction }, { format });
+
 // ---- downlinks
 
 export const sendDownlink = (

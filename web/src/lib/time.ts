@@ -108,24 +108,34 @@ export function offsetAt(t: number, zoneName: string): number {
   return Date.UTC(p.year, p.month - 1, p.day, p.hour, p.minute, p.second) / 1000 - Math.floor(t);
 }
 
-/**
- * The time of which calendar and clock in the zone show `2026-11-23T15:04[:05]`; null if that is no time. Of a clock
- * time that comes twice it is the first, and of one that is left out the moment when the clock jumps over it.
- */
-export function parseLocal(text: string, zoneName = zone.value): number | null {
+/** When calendar and clock in a zone show something, in seconds since 1970. */
+export interface LocalTime {
+  /** The first time that they do; of what is skipped, when they would if the clock had not been put forward yet. */
+  readonly t: number;
+  /** When they show it again, as the clock was put back. */
+  readonly again: number | null;
+  /** The clock is put forward over it: they never show it. */
+  readonly isSkipped: boolean;
+}
+
+/** When calendar and clock in the zone show `2026-11-23T15:04[:05]`; null if that is no time. */
+export function localTime(text: string, zoneName = zone.value): LocalTime | null {
   const found = /^(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d(?:\.\d+)?))?)?$/.exec(text.trim());
   if (!found) return null;
   const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = found.slice(1).map((part) => Number(part || 0));
   if (month < 1 || month > 12 || day < 1 || hour > 23 || minute > 59 || second >= 60) return null;
-  const wall = Date.UTC(year, month - 1, day, hour, minute) / 1000 + second;
+  const wall = Date.UTC(year, month - 1, day, hour, minute, Math.floor(second)) / 1000;
+  const fraction = second % 1;
   if (new Date(Date.UTC(year, month - 1, day)).getUTCDate() !== day) return null;
-  const before = wall - offsetAt(wall - DAY, zoneName);
-  const after = wall - offsetAt(wall + DAY, zoneName);
-  for (const t of [Math.min(before, after), Math.max(before, after)]) {
-    if (t + offsetAt(t, zoneName) === wall) return t;
-  }
-  return Math.max(before, after);
+  const offsets = [offsetAt(wall - DAY, zoneName), offsetAt(wall + DAY, zoneName)];
+  const at = [...new Set(offsets)].map((offset) => wall - offset).sort((a, b) => a - b);
+  const [t, again = null] = at.filter((time) => time + offsetAt(time, zoneName) === wall);
+  if (t === undefined) return { t: Math.max(...at) + fraction, again: null, isSkipped: true };
+  return { t: t + fraction, again: again && again + fraction, isSkipped: false };
 }
+
+/** The first time at which calendar and clock in the zone show it; see `localTime`. */
+export const parseLocal = (text: string, zoneName = zone.value): number | null => localTime(text, zoneName)?.t ?? null;
 
 /** As an `input` of the type `datetime-local` takes it. */
 export const localInput = (t: number): string => timeText(Math.floor(t)).replace(" ", "T");

@@ -1,7 +1,7 @@
 /** Reading files of data: which rows there are, what their times and values are, and which cannot be used. */
 import { numberOf, parseJson, type Json } from "../api";
+import { guessFormat, textOf, timesOf, type TimeFormat } from "./filetimes";
 import { isObject, typeOf, valueFault, type Schema } from "./schema";
-import { parseLocal } from "./time";
 
 export type FileKind = "csv" | "json" | "ndjson";
 
@@ -123,62 +123,6 @@ function splitCsv(text: string, mark: string): { line: number; cells: string[] }
   return out;
 }
 
-// ---- times
-
-export type TimeFormat = "iso" | "s" | "ms" | "dmy" | "mdy";
-
-export const TIME_FORMATS: readonly (readonly [TimeFormat, string])[] = [
-  ["iso", "2026-11-23 15:04:05 (ISO 8601)"],
-  ["s", "seconds since 1970"],
-  ["ms", "milliseconds since 1970"],
-  ["dmy", "23.11.2026 15:04 (day first)"],
-  ["mdy", "11/23/2026 3:04 PM (month first)"],
-];
-
-/** The last second of the year 9999. The first one of 1970 is no time: to the server, 0 means now. */
-const T_MAX = 253_402_300_799;
-
-const textOf = (value: Json): string => (typeof value === "string" ? value : JSON.stringify(value));
-
-/** The format that the times of a column have. */
-export function guessFormat(values: readonly Json[]): TimeFormat {
-  const texts = values.map((value) => textOf(value).trim()).filter(Boolean);
-  if (texts.length && texts.every((text) => /^-?\d+(\.\d+)?$/.test(text)))
-    return texts.every((text) => Number(text) > 1e11) ? "ms" : "s";
-  const parts = texts.map((text) => /^(\d{1,2})[./-](\d{1,2})[./-]\d{4}/.exec(text)).filter((found) => found !== null);
-  if (parts.length * 2 > texts.length) {
-    if (parts.some((found) => Number(found[2]) > 12)) return "mdy";
-    if (parts.some((found) => Number(found[1]) > 12) || parts.some((found) => found[0].includes("."))) return "dmy";
-    return "mdy";
-  }
-  return "iso";
-}
-
-/** The time that `value` says, in seconds since 1970; null if it says none. Without a zone of its own it is in `zone`. */
-export function parseTime(value: Json | undefined, format: TimeFormat, zone: string): number | null {
-  if (value === null || value === undefined || typeof value === "object" || typeof value === "boolean") return null;
-  const text = String(value).trim();
-  let t: number | null = null;
-  if (format === "s" || format === "ms") {
-    const number = text ? Number(text.replace(",", ".")) : NaN;
-    t = format === "ms" ? number / 1000 : number;
-  } else if (format === "iso") {
-    const zoned = /(Z|[+-]\d\d:?\d\d)$/.test(text) && /\d\d:\d\d/.test(text);
-    if (zoned) t = Date.parse(text.replace(" ", "T")) / 1000;
-    else t = parseLocal(text.replace(/\//g, "-").replace(/,(?=\d+$)/, "."), zone);
-  } else {
-    const found = /^(\d{1,2})[./-](\d{1,2})[./-](\d{4})(?:[T ,]+(\d{1,2}):(\d\d)(?::(\d\d(?:\.\d+)?))?\s*([AaPp][Mm])?)?$/.exec(text);
-    if (!found) return null;
-    const [, a = "", b = "", year = "", hours = "0", minutes = "00", seconds = "00", half] = found;
-    const [day, month] = format === "dmy" ? [a, b] : [b, a];
-    let hour = Number(hours);
-    if (half) hour = (hour % 12) + (half.toLowerCase() === "pm" ? 12 : 0);
-    const two = (part: string | number): string => String(part).padStart(2, "0");
-    t = parseLocal(`${year}-${two(month)}-${two(day)}T${two(hour)}:${minutes}:${seconds.length > 1 ? seconds : two(seconds)}`, zone);
-  }
-  return t !== null && t > 0 && t <= T_MAX ? t : null;
-}
-
 // ---- values
 
 /** A cell of a CSV as a value: numbers, yes and no, else text. */
@@ -211,18 +155,21 @@ export interface Verdict {
   readonly t: number;
   readonly d: Json;
   readonly fault: string | null;
+  /** What there is to know about its time. */
+  readonly note: string | null;
 }
 
 /** What a sheet makes, row by row, in a stream with that schema. */
 export function judge(sheet: Sheet, plan: Plan, schema: Schema): Verdict[] {
   const [only] = plan.valueColumns;
-  return sheet.rows.map((row) => {
+  const cells = sheet.rows.map((row) => (row.fault ? undefined : cellOf(row, plan.timeColumn)));
+  const times = timesOf(cells, plan.format, plan.zone);
+  return sheet.rows.map((row, i) => {
     const { line, fault } = row;
-    const bad = (why: string): Verdict => ({ line, t: 0, d: null, fault: why });
+    const bad = (why: string): Verdict => ({ line, t: 0, d: null, fault: why, note: null });
     if (fault) return bad(fault);
-    const raw = cellOf(row, plan.timeColumn);
-    const t = parseTime(raw, plan.format, plan.zone);
-    if (t === null) return bad(raw === undefined || raw === "" ? "There is no time." : `“${textOf(raw).slice(0, 40)}” is no time of this kind.`);
+    const [raw, time] = [cells[i], times[i]];
+    if (!time) return bad(raw === undefined || raw === "" ? "There is no time." : `“${textOf(raw).slice(0, 40)}” is no time of this kind.`);
     let d: Json | undefined;
     if (plan.valueColumns.length === 1 && only !== undefined) d = parseCell(cellOf(row, only), plan.comma);
     else {
@@ -230,7 +177,7 @@ export function judge(sheet: Sheet, plan: Plan, schema: Schema): Verdict[] {
       d = parts.length ? Object.fromEntries(parts) : undefined;
     }
     if (d === undefined) return bad("There is no value.");
-    return { line, t, d, fault: lossIn(d) ?? valueFault(d, schema) };
+    return { line, ...time, d, fault: lossIn(d) ?? valueFault(d, schema) };
   });
 }
 

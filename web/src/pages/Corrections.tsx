@@ -1,7 +1,8 @@
 import { useEffect, useState } from "preact/hooks";
 
-import { listCorrections, undoCorrection, type Correction, type StreamPath } from "../api";
+import { correctedUrl, listCorrections, readCorrected, undoCorrection, type Correction, type StreamPath } from "../api";
 import { timeText } from "../lib/time";
+import { valueText } from "../plots/kinds";
 import { Fault, Loading } from "../ui/basics";
 import { useAction, useLoad } from "../ui/hooks";
 import { notify } from "../ui/notices";
@@ -9,6 +10,10 @@ import { plural } from "./User";
 
 const SHOWN = 20;
 const SHOWN_MAX = 1000;
+/** So many of the values that were there before are listed; of more than `READ_MAX` none is read for it. */
+const LISTED = 20;
+const READ_MAX = 10_000;
+const NOTHING = Promise.resolve([]);
 
 /** What has been corrected in a stream, newest first; it can be undone. */
 export function Corrections({ path, revision }: { path: StreamPath; revision: number }) {
@@ -32,15 +37,18 @@ export function Corrections({ path, revision }: { path: StreamPath; revision: nu
       <ol class="corrections" aria-label="Corrections, newest first">
         {all.slice(0, shown).map((one) => (
           <li key={one.id}>
-            <p>
-              <strong>{whatOf(one)}</strong>
-              {one.why && <>: “{one.why}”</>}
-              <br />
-              <span class="small muted">
-                {timeText(one.at)}, by {one.by || "the server"}
-                {one.undone ? "; undone" : one.kind !== "undone" && one.kept !== true ? "; cannot be undone" : ""}
-              </span>
-            </p>
+            <div>
+              <p>
+                <strong>{whatOf(one)}</strong>
+                {one.why && <>: “{one.why}”</>}
+                <br />
+                <span class="small muted">
+                  {timeText(one.at)}, by {one.by || "the server"}
+                  {one.undone ? "; undone" : one.kind !== "undone" && one.kept !== true ? "; cannot be undone" : ""}
+                </span>
+              </p>
+              {one.kept && one.kind !== "undone" && <Before path={path} correction={one} />}
+            </div>
             {one.kept && !one.undone && one.kind !== "undone" && (
               <button type="button" disabled={action.busy} onClick={() => void action.run(one)}>
                 Undo<span class="sr">: {whatOf(one)}, {timeText(one.at)}</span>
@@ -55,6 +63,35 @@ export function Corrections({ path, revision }: { path: StreamPath; revision: nu
         </button>
       )}
     </>
+  );
+}
+
+/** The values that were there before, for who opens it. */
+function Before({ path, correction: { id = 0, n = 0 } }: { path: StreamPath; correction: Correction }) {
+  const [open, setOpen] = useState(false);
+  const found = useLoad((signal) => (open && n <= READ_MAX ? readCorrected(path, id, signal) : NOTHING), [path, id, open]);
+  const points = found.data ?? [];
+  return (
+    <details class="small" onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>What was there</summary>
+      <Fault error={found.error} retry={found.reload} />
+      {open && found.loading && <Loading what="Reading" />}
+      <ul>
+        {points.slice(0, LISTED).map(({ t, d }, i) => (
+          <li key={i}>
+            {timeText(t)}: {valueText(d)}
+          </li>
+        ))}
+      </ul>
+      {n > LISTED && (
+        <p>
+          {n <= READ_MAX && `These are the first ${LISTED} of ${plural(n, "value")}. `}
+          <a href={correctedUrl(path, id, "csv")} download>
+            All {plural(n, "value")} as CSV
+          </a>
+        </p>
+      )}
+    </details>
   );
 }
 

@@ -1,18 +1,20 @@
 import { useMemo, useState } from "preact/hooks";
 
 import { listDevices, listUserStreams, type StreamPath } from "../api";
+import { TIME_FORMATS, type TimeFormat } from "../lib/filetimes";
 import { nameFault, nameOf } from "../lib/names";
 import { isPinStream } from "../lib/pins";
 import { parseSchema } from "../lib/schema";
 import { myName } from "../lib/session";
 import { kept } from "../lib/settings";
 import { zone } from "../lib/time";
-import { alikeIn, cellOf, guessPlan, judge, readSheet, remember, TIME_FORMATS, type Mapping, type Plan, type Sheet, type TimeFormat } from "../lib/upload";
+import { alikeIn, cellOf, guessPlan, judge, readSheet, remember, type Mapping, type Plan, type Sheet } from "../lib/upload";
 import { valueText } from "../plots/kinds";
 import { Fault, Page } from "../ui/basics";
 import { AreaField, CheckField, SelectField, TextField } from "../ui/fields";
 import { useAction, useId, useLoad } from "../ui/hooks";
 import { Icon } from "../ui/Icon";
+import { useUnsaved } from "../ui/useForm";
 import { Trial } from "./UploadTrial";
 
 const PREVIEW = 5;
@@ -26,8 +28,11 @@ const mappings = kept<Readonly<Record<string, Mapping>>>("mappings", {});
 export default function Upload() {
   const [{ text, source, round }, setGiven] = useState({ text: "", source: "", round: 0 });
   const give = (text: string, source = ""): void => setGiven((was) => ({ text, source, round: was.round + 1 }));
+  const [uploaded, setUploaded] = useState(0);
   const [over, setOver] = useState(false);
   const file = useId();
+  // A file can be chosen again.
+  useUnsaved(text.trim() !== "" && source === "" && uploaded !== round);
   const read = useMemo((): { sheet?: Sheet; error?: unknown } => {
     if (!text.trim()) return {};
     try {
@@ -98,12 +103,12 @@ export default function Upload() {
           </>
         )}
       </section>
-      {read.sheet && <Steps key={round} sheet={read.sheet} source={source} />}
+      {read.sheet && <Steps key={round} sheet={read.sheet} source={source} onDone={() => setUploaded(round)} />}
     </Page>
   );
 }
 
-function Steps({ sheet, source }: { sheet: Sheet; source: string }) {
+function Steps({ sheet, source, onDone }: { sheet: Sheet; source: string; onDone: () => void }) {
   const user = myName.value;
   const before = useMemo(() => alikeIn(mappings.value, sheet).filter(([known]) => known.startsWith(`${user}/`)), [sheet, user]);
   const [plan, setPlan] = useState<Plan>(() => before.at(-1)?.[1] ?? guessPlan(sheet, zone.value));
@@ -188,7 +193,10 @@ function Steps({ sheet, source }: { sheet: Sheet; source: string }) {
           stream={chosen}
           verdicts={verdicts}
           wrongName={wrongName}
-          onDone={() => (mappings.value = remember(mappings.value, path.join("/"), plan, sheet))}
+          onDone={() => {
+            mappings.value = remember(mappings.value, path.join("/"), plan, sheet);
+            onDone();
+          }}
         />
       )}
     </>

@@ -28,6 +28,7 @@ export function Trial({
 }) {
   const good = useMemo(() => verdicts.filter(({ fault }) => fault === null), [verdicts]);
   const bad = verdicts.length - good.length;
+  const unsure = useMemo(() => good.filter(({ note }) => note !== null).length, [good]);
   const [tried, setTried] = useState<Tried | null>(null);
   const [sent, setSent] = useState<Sent | null>(null);
   const [part, setPart] = useState(0);
@@ -56,6 +57,7 @@ export function Trial({
       <p>
         {good.length.toLocaleString("en")} of {verdicts.length.toLocaleString("en")} rows can be used
         {bad > 0 && `; ${bad.toLocaleString("en")} cannot, and would be left out`}.
+        {unsure > 0 && ` Of ${unsure.toLocaleString("en")} the clock showed the time twice or never: see line by line.`}
       </p>
       <div class="actions">
         <button
@@ -116,13 +118,15 @@ export function Trial({
 }
 
 function Lines({ verdicts, fresh }: { verdicts: readonly Verdict[]; fresh: ReadonlySet<Verdict> | null }) {
-  const [faults, setFaults] = useState(false);
-  const bad = verdicts.filter(({ fault }) => fault !== null);
-  const shown = (faults ? bad : verdicts).slice(0, LISTED);
+  const [few, setFew] = useState(false);
+  const odd = useMemo(() => verdicts.filter(({ fault, note }) => fault !== null || note !== null), [verdicts]);
+  const listed = few ? odd : verdicts;
   return (
-    <details open={bad.length > 0}>
+    <details open={odd.length > 0}>
       <summary>Line by line</summary>
-      {bad.length > 0 && <CheckField label={`Only those that cannot be used (${bad.length.toLocaleString("en")})`} checked={faults} onChange={setFaults} />}
+      {odd.length > 0 && (
+        <CheckField label={`Only those with something wrong or not certain (${odd.length.toLocaleString("en")})`} checked={few} onChange={setFew} />
+      )}
       {/* eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- what scrolls has to be reached by keyboard */}
       <div class="scroll" role="region" tabIndex={0} aria-label="Line by line">
         <table class="values">
@@ -136,20 +140,22 @@ function Lines({ verdicts, fresh }: { verdicts: readonly Verdict[]; fresh: Reado
             </tr>
           </thead>
           <tbody>
-            {shown.map((verdict) => (
+            {listed.slice(0, LISTED).map((verdict) => (
               <tr key={verdict.line}>
                 <th scope="row">{verdict.line}</th>
-                <td>{verdict.fault === null || verdict.t ? timeText(verdict.t) : ""}</td>
+                <td class="when">{verdict.fault === null || verdict.t ? timeText(verdict.t) : ""}</td>
                 <td>{verdict.d === null ? "" : valueText(verdict.d, 80)}</td>
-                <td class={verdict.fault === null ? "" : "field-fault"}>
-                  {verdict.fault === null ? (fresh && !fresh.has(verdict) ? "is there already" : "is added") : `is left out: ${verdict.fault}`}
+                <td class={verdict.fault === null ? "what" : "what field-fault"}>
+                  {verdict.fault === null
+                    ? [fresh && !fresh.has(verdict) ? "is there already" : "is added", verdict.note].filter(Boolean).join("; ")
+                    : `is left out: ${verdict.fault}`}
                 </td>
               </tr>
             ))}
           </tbody>
         </table>
       </div>
-      {(faults ? bad : verdicts).length > LISTED && <p class="muted">These are the first {LISTED}.</p>}
+      {listed.length > LISTED && <p class="muted">These are the first {LISTED}.</p>}
     </details>
   );
 }

@@ -52,13 +52,22 @@ const NUMBERS = '{"n": count, "min": min, "max": max, "mean": mean} | if last';
 const EXACT = '{"sd": stddev, "median": quantile(0.5)} | if last';
 
 /** A width that a person would choose for `n` parts of `size`. */
-export function niceWidth(size: number, n: number): number {
-  if (!(size > 0)) return 1;
-  const rough = size / n;
+export const niceWidth = (size: number, n: number): number => (size > 0 ? niceStep(size / n) : 1);
+
+/** The first of 1, 2, 5, 10, 20, ... and of their tenths that is not below `rough`. */
+export function niceStep(rough: number): number {
   const unit = 10 ** Math.floor(Math.log10(rough));
   const found = [1, 2, 5, 10].find((factor) => factor * unit >= rough) ?? 10;
   return Number((found * unit).toPrecision(6));
 }
+
+/** Round numbers from 0 up to `most` of something that is counted. */
+export function ticksTo(most: number): number[] {
+  const step = Math.max(1, niceStep(most / 4));
+  return Array.from({ length: Math.floor(most / step) + 1 }, (_, k) => k * step);
+}
+
+const isMultiple = (value: number, step: number): boolean => Math.abs(value / step - Math.round(value / step)) < 1e-6;
 
 /** How often numbers came that lie in equal parts of what there is. Counted by the server, over any number of them. */
 export function Histogram({ path, transform, span, inView, revision, label, saveAs }: Props) {
@@ -95,7 +104,9 @@ export function Histogram({ path, transform, span, inView, revision, label, save
   const spread = data && (data.exact ?? roughly(data.fine, data.numbers.mean));
   const most = Math.max(1, ...(data?.bins ?? []).map((bin) => bin.n));
   const bar = data ? (width - LEFT) / Math.max(1, data.bins.length) : 0;
-  const every = Math.max(1, Math.ceil(60 / Math.max(1, bar)));
+  const size = data?.bins[0] ? data.bins[0].to - data.bins[0].from : 1;
+  const step = niceStep((60 * size) / Math.max(1, bar));
+  const counts = ticksTo(most);
   return (
     <figure class="plot" ref={frame}>
       <How counting={counting} />
@@ -103,14 +114,17 @@ export function Histogram({ path, transform, span, inView, revision, label, save
       {data && spread && width > 0 && (
         <>
           <svg ref={svg} width={width} height={HEIGHT + FOOT} role="img" aria-label={`Histogram of ${label}`} font-family="system-ui, sans-serif" font-size={13}>
-            {[0, 0.5, 1].map((part) => (
-              <g key={part}>
-                <line x1={LEFT} x2={width} y1={HEIGHT * (1 - part * 0.95)} y2={HEIGHT * (1 - part * 0.95)} stroke={colors.line} />
-                <text x={LEFT - 6} y={HEIGHT * (1 - part * 0.95) + 4} text-anchor="end" fill={colors.faint}>
-                  {numberText(Math.round(most * part))}
-                </text>
-              </g>
-            ))}
+            {counts.map((n) => {
+              const y = HEIGHT * (1 - (n / most) * 0.95);
+              return (
+                <g key={n}>
+                  <line x1={LEFT} x2={width} y1={y} y2={y} stroke={colors.line} />
+                  <text x={LEFT - 6} y={y + 4} text-anchor="end" fill={colors.faint}>
+                    {numberText(n)}
+                  </text>
+                </g>
+              );
+            })}
             {data.bins.map((bin, i) => {
               const height = (bin.n / most) * HEIGHT * 0.95;
               return (
@@ -118,7 +132,7 @@ export function Histogram({ path, transform, span, inView, revision, label, save
                   <rect x={LEFT + i * bar + 1} y={HEIGHT - height} width={Math.max(1, bar - 2)} height={height} fill={colors.series[0]}>
                     <title>{`${numberText(bin.from)} to below ${numberText(bin.to)}: ${bin.n.toLocaleString("en")}`}</title>
                   </rect>
-                  {i % every === 0 && (
+                  {isMultiple(bin.from, step) && (
                     <text x={LEFT + i * bar} y={HEIGHT + 18} text-anchor="middle" fill={colors.faint}>
                       {numberText(bin.from)}
                     </text>
