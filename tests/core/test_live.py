@@ -424,6 +424,30 @@ def test_a_deleted_stream_ends_it_and_a_new_one_of_that_name_is_another(scene: S
     scene.run(run())
 
 
+def test_a_connection_ends_with_the_session_that_opened_it_and_no_other(scene: Scene) -> None:
+    identity = scene.core.identity
+    one, other = (identity.session(scene.phone) for _ in range(2))
+
+    async def run() -> None:
+        (ended, outlet), (kept, kept_outlet) = (scene.connect(identity.by_session(s), "session") for s in (one, other))
+        for subscriber in (ended, kept):
+            await subscriber.subscribe(STREAM)
+        await scene.core.sign_out("forged")
+        await scene.core.update_device(ROOT, "alice", "phone", {"nickname": "what changes nothing"})
+        await scene.insert(1)
+        await scene.settle()
+        assert (outlet.values, kept_outlet.values) == ([1], [1])
+        await scene.core.sign_out(one)
+        await scene.insert(2)
+        await scene.settle()
+        await asyncio.sleep(0.1)
+        assert isinstance(outlet.ended, Unauthenticated)
+        assert (ended.closed, kept.closed) == (True, False)
+        assert (outlet.values, kept_outlet.values) == ([1], [1, 2])
+
+    scene.run(run())
+
+
 @pytest.mark.parametrize(
     "login, change",
     [

@@ -239,6 +239,29 @@ def test_page_of_another_origin_cannot_use_the_cookie(live: Any, stream: str) ->
             assert Ws(connection).ask("subscribe", arg=stream).get("code") == code
 
 
+def test_signing_out_closes_what_the_session_has_opened(live: Any, stream: str) -> None:
+    def log_in() -> str:
+        cookie: str = live.client()("GET", "/login").headers["set-cookie"].partition(";")[0]
+        return cookie
+
+    def attach(cookie: str) -> ClientConnection:
+        host = f"127.0.0.1:{live.port}"
+        url = f"ws://{host}/api/v1/websocket"
+        return connect(url, additional_headers={"Cookie": cookie}, origin=f"http://{host}")  # type: ignore[arg-type]
+
+    cookies = [log_in(), log_in()]
+    with (
+        attach(cookies[0]) as one,
+        attach(cookies[1]) as two,
+    ):
+        for connection in (one, two):
+            assert Ws(connection).ask("subscribe", arg=stream)["ok"]
+        assert live.client()("GET", "/logout", auth=None, headers={"Cookie": cookies[0]}).status == 200
+        code, reason = Ws(one).closed()
+        assert (code, "signing out" in reason) == (1008, True)
+        assert Ws(two).ask("ping")["ok"]
+
+
 # Frames
 
 

@@ -205,6 +205,21 @@ def test_cookie_cannot_be_read_by_scripts(person: Person) -> None:
     assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Lax")
 
 
+def test_signing_out_in_one_tab_is_seen_in_the_others(person: Person) -> None:
+    path = f"{person.name}/user/secret"
+    with person.api() as db:
+        db(path).create({"type": "string"})
+        db(path).insert("what nobody else is to read")
+    person.sign_in(f"/u/{path}?view=table")
+    person.sees("Live: what is written is seen at once.")
+    other = Person(person.page.context.new_page(), person.server, person.name, "secret")
+    other.open("/account")
+    other.press("Sign out")
+    other.is_at("Sign in")
+    person.is_at("Sign in")
+    person.sees("You were signed out")
+
+
 def test_signing_out_ends_a_copy_of_the_cookie_too_and_no_other_browser(
     own_server: WebServer, make_page: Callable[..., Any]
 ) -> None:

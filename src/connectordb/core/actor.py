@@ -20,16 +20,18 @@ class Actor(NamedTuple):
 
     Attributes:
         path: ``user/device``, ``nobody`` or ``root``.
+        session: Which one tells that; empty: none does.
     """
 
     path: str
     user: User | None = None
     device: Device | None = None
+    session: str = ""
 
     @classmethod
-    def of(cls, user: User, device: Device) -> Actor:
+    def of(cls, user: User, device: Device, session: str = "") -> Actor:
         """Return the actor that *device* of *user* is."""
-        return cls(f"{user.name}/{device.name}", user, device)
+        return cls(f"{user.name}/{device.name}", user, device, session)
 
     @property
     def is_root(self) -> bool:

@@ -63,6 +63,13 @@ class Core(FirstUserRules, LiveRules, DownlinkRules, CorrectionRules, QueryRules
         )
         self.retention = Retention(store, clock, settings.store.retention_every_s)
 
+    async def sign_out(self, session: str) -> None:
+        """End the session of that cookie, and what is followed by it. See `Identity.end_session`."""
+        try:
+            await self.identity.end_session(session)
+        finally:
+            self._changed()
+
     async def close(self) -> None:
         """Finish what was accepted, and close the store."""
         await self.hub.close()

@@ -151,7 +151,7 @@ class Identity:
             return None
         if found is None or not found[1].enabled or not hmac.compare_digest(stamp, _stamp(*found)):
             return None
-        return Actor.of(*found)
+        return Actor.of(*found, number)
 
     async def end_session(self, value: str) -> None:
         """End the session of the cookie *value*, wherever else that may be, also after a restart.
@@ -172,16 +172,19 @@ class Identity:
         await asyncio.get_running_loop().run_in_executor(self._threads, self._ended.write, number, until)
 
     def refresh(self, actor: Actor, login: str) -> Actor:
-        """Return *actor* as it is now, if what it logged in with is still valid.
+        """Return *actor* as it is now, if what it logged in with is still valid. No session ends here by its age.
 
         Args:
             login: ``"apikey"``, ``"password"`` or ``"session"``; else nothing was shown that could become invalid.
 
         Raises:
-            Unauthenticated: the device is gone or disabled, or the credentials have changed. At once.
+            Unauthenticated: the device is gone or disabled, the credentials have changed, or the session has been
+                ended. At once.
         """
         if actor.user is None or actor.device is None:
             return actor
+        if actor.session in self._ended:
+            raise Unauthenticated(f"a session of {actor.path} has been ended by signing out")
         found = self._directory.device(actor.user.name, actor.device.name)
         if found is None or found[1].id != actor.device.id:
             raise Unauthenticated(f"the device {actor.path} has been deleted")
@@ -192,7 +195,7 @@ class Identity:
             raise Unauthenticated(f"the API key of {actor.path} has changed")
         if login in ("password", "session") and user.password != actor.user.password:
             raise Unauthenticated(f"the password of {user.name} has changed")
-        return Actor.of(user, device)
+        return Actor.of(user, device, actor.session)
 
     @property
     def session_s(self) -> int:

@@ -83,7 +83,7 @@ async def logout(state: State, request: Request) -> Reply:
     value = _session_in(cookie) if cookie is not None and request.cookie_counts else None
     if value is not None:
         try:
-            await state.core.identity.end_session(value)
+            await state.core.sign_out(value)
         except OSError as e:
             log.warning("a session that was ended will be valid again after a restart: %s", e)
     reply = text_reply("ok")

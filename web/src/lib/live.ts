@@ -5,7 +5,7 @@
 import { signal } from "@preact/signals";
 
 import { parseJson, pointOf, type Point } from "../api";
-import { myName } from "./session";
+import { checkSession, myName } from "./session";
 
 export interface Batch {
   /** Path of the stream, with `/downlink` behind it for the downlink. */
@@ -47,6 +47,8 @@ export const connection = signal<"off" | "waiting" | "live">("off");
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 30_000;
 const LINGER_MS = 2000;
+/** The code with which the server closes when the session has been ended. */
+const FORBIDDEN = 1008;
 
 const wishes = new Map<string, Wish>();
 const asked = new Map<number, Wish>();
@@ -94,9 +96,10 @@ function connect(): void {
     for (const wish of wishes.values()) subscribe(wish);
   };
   opened.onmessage = (event) => take(parseJson(String(event.data)) as Message);
-  opened.onclose = () => {
+  opened.onclose = ({ code }) => {
     if (socket !== opened) return;
     connection.value = "waiting";
+    if (code === FORBIDDEN) void checkSession().catch(() => undefined);
     const spread = waitMs * (0.8 + 0.4 * Math.random());
     waitMs = Math.min(LONGEST_WAIT_MS, waitMs * 2);
     timer = setTimeout(connect, spread);
@@ -141,7 +144,10 @@ function take(message: Message): void {
       for (const stream of streams) tell(wish, { stream, points: [], corrected: { t1: -Infinity, t2: Infinity } });
       wish.cursor ??= message.cursor;
       for (const [stream, cursor] of Object.entries(message.cursors ?? {})) wish.cursors[stream] ??= cursor;
-    } else wish.ended = true;
+    } else {
+      wish.ended = true;
+      void checkSession().catch(() => undefined);
+    }
     return;
   }
   const { stream } = message;
