@@ -103,6 +103,30 @@ def test_way_back_asks_too(person: Person) -> None:
     assert answers.asked == 2
 
 
+def test_way_back_over_links_within_a_page_asks_too(person: Person) -> None:
+    person.sign_in(f"/u/{person.name}/user")
+    person.is_at("user")
+    person.page.get_by_role("link", name="Skip to the content").focus()
+    person.page.keyboard.press("Enter")
+    person.page.wait_for_url("**/user#*")
+    person.follow("Edit")
+    person.is_at("Edit user")
+    place = person.page.url
+    answers = Answers(person.page)
+    person.fill("Description", "by hand")
+    for steps in (-1, -2):
+        before = answers.asked
+        person.page.evaluate(f"history.go({steps})")
+        person.until(lambda before=before: answers.asked == before + 1)
+        person.page.wait_for_url(place)
+        person.is_at("Edit user")
+        expect(person.page.get_by_label("Description", exact=True)).to_have_value("by hand")
+    answers.leave = True
+    person.page.evaluate("history.go(-2)")
+    person.is_at("user")
+    assert answers.asked == 3
+
+
 def test_correction_is_not_lost_by_escape(person: Person) -> None:
     path = diary_of(person)
     with person.api() as db:
@@ -147,6 +171,30 @@ def test_page_opened_while_the_server_was_away_comes_when_it_is_back(own_server:
     own_server.start()
     expect(page.get_by_role("link", name=re.compile("^user "))).to_be_visible()
     expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_home_comes_when_a_server_that_comes_and_goes_stays(own_server: WebServer, page: Any) -> None:
+    with own_server.connect() as db:
+        db("test/user/mood").create({"type": "integer"}, nickname="How it is")
+        db("test/user/mood").insert(5)
+    person = Person(page, own_server, "test", "test")
+    person.sign_in("/")
+    person.go("Devices")
+    person.is_at("Devices")
+    own_server.stop()
+    person.go("Home")
+    person.is_at("Home")
+    refused: list[str] = []
+
+    def go(route: Any) -> None:
+        refused.append(route.request.url)
+        route.abort("connectionrefused")
+
+    page.route("**/api/v1/crud/**", go)
+    own_server.start()
+    person.until(lambda: len(refused) > 1)
+    page.unroute("**/api/v1/crud/**")
+    expect(page.get_by_role("link", name=re.compile("How it is")).first).to_be_visible()
 
 
 def test_link_to_an_analysis_leads_to_its_result(person: Person) -> None:

@@ -36,7 +36,7 @@ function mayLeave(): boolean {
 let step = 0;
 /** Whether the next move is one of ours, back to a page that the person does not leave after all. */
 let returning = false;
-const stepOf = (state: unknown): number => (state as { readonly step?: number } | null)?.step ?? 0;
+const stepOf = (state: unknown): number | undefined => (state as { readonly step?: number } | null)?.step;
 
 function write(target: string, replace: boolean): void {
   if (!replace) step++;
@@ -76,13 +76,20 @@ function arrive(): void {
 
 /** Links go through the app, and not through the server; but for downloads, other sites, and new tabs. */
 export function startRouter(): void {
-  step = stepOf(window.history.state);
+  step = stepOf(window.history.state) ?? 0;
+  window.history.replaceState({ step }, "");
   window.addEventListener("popstate", (event) => {
     if (returning) {
       returning = false;
       return;
     }
     const next = stepOf(event.state);
+    if (next === undefined) {
+      // A link to a part of the page has been followed: that is a step, too.
+      step++;
+      window.history.replaceState({ step }, "");
+      return;
+    }
     if (next !== step && window.location.pathname !== place.value.path && !mayLeave()) {
       returning = true;
       window.history.go(step - next);
