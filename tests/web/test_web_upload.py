@@ -87,6 +87,52 @@ def test_hour_that_the_clock_shows_twice_is_told_by_the_order_of_the_rows(person
     assert found[4]["t"] == 1_806_196_500  # 01:15Z, 03:15 in Amsterdam
 
 
+@pytest.mark.parametrize("form", ["csv", "json", "ndjson"])
+def test_what_was_downloaded_is_nothing_new(person: Person, tmp_path: Path, form: str) -> None:
+    path = f"{person.name}/user/mixed"
+    values = [
+        "12 apples",
+        "42",
+        "true",
+        " x",
+        "=1",
+        "a\nb",
+        'say "hi"',
+        "NaN",
+        [48.1, 11.5],
+        {"a": "1"},
+        5,
+        -2.5,
+        False,
+    ]
+    with person.api() as db:
+        db(path).create()
+        db(path).insert_array([{"t": START + i / 8, "d": d} for i, d in enumerate(values)])
+        db(path).download(tmp_path / f"mixed.{form}")
+    person.sign_in("/upload")
+    person.page.get_by_label("Drop a file here, or choose one").set_input_files(tmp_path / f"mixed.{form}")
+    person.choose("Stream", "user/mixed")
+    person.sees(f"{len(values)} of {len(values)} rows can be used.")
+    person.press("Try, without storing anything")
+    person.sees("0 values would be added")
+
+
+def test_first_line_and_numbers_are_read_as_the_person_says(person: Person) -> None:
+    person.sign_in("/upload")
+    person.fill("Or paste it here", 'date,steps\n2026-11-20,"1,234"\n2026-11-21,987\n')
+    person.sees("1 of 2 rows can be used; 1 cannot, and would be left out.")
+    person.sees("is left out: “1,234” may be a number: say above what numbers look like.")
+    person.choose("Numbers look like", "1,234.5")
+    person.sees("2 of 2 rows can be used.")
+    person.page.get_by_label("The first line has the names of the columns").uncheck()
+    person.sees("3 rows of separated values.")
+    expect(person.page.get_by_label("Column with the time")).to_have_value("column 1")
+    person.page.get_by_label("The first line has the names of the columns").check()
+    person.sees("2 rows of separated values.")
+    person.finds_no_barrier()
+    person.fits()
+
+
 def test_file_can_be_uploaded_again_without_doubling(person: Person, tmp_path: Path) -> None:
     with person.api() as db:
         db(f"{person.name}/station").create(streams={"temperature": {"schema": '{"type": "number"}'}})

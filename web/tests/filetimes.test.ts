@@ -14,6 +14,11 @@ describe("a time", () => {
     expect(at("2026-07-01 12:00", "iso", "Europe/Amsterdam")).toBe(utc(2026, 6, 1, 10));
     expect(at("2026-07-01T12:00:00+02:00", "iso", "UTC")).toBe(utc(2026, 6, 1, 10));
     expect(at("2026-07-01", "iso", "UTC")).toBe(utc(2026, 6, 1));
+    expect(at("2026-07-01 12:00 +0200", "iso", "UTC")).toBe(utc(2026, 6, 1, 10));
+    expect(at("2026-07-01T12:00-03", "iso", "UTC")).toBe(utc(2026, 6, 1, 15));
+    expect(at("2026-11-23T15:04:05.123456+00:00", "iso", "UTC")).toBe(1_795_446_245.123456);
+    expect(at("2026-11-23T15:04:05,123456Z", "iso", "UTC")).toBe(1_795_446_245.123456);
+    expect(at("2026-02-30T15:04:05Z", "iso", "UTC")).toBeNull();
     expect(at("1.7.2026 9:05", "dmy", "UTC")).toBe(utc(2026, 6, 1, 9, 5));
     expect(at("07/01/2026 12:05 AM", "mdy", "UTC")).toBe(utc(2026, 6, 1, 0, 5));
     expect(at("07/01/2026, 12:05:30 PM", "mdy", "UTC")).toBe(utc(2026, 6, 1, 12, 5, 30));

@@ -41,9 +41,14 @@ export function parseTime(value: Json | undefined, format: TimeFormat, zone: str
     const number = text ? Number(text.replace(",", ".")) : NaN;
     time = plain(format === "ms" ? number / 1000 : number);
   } else if (format === "iso") {
-    const zoned = /(Z|[+-]\d\d:?\d\d)$/.test(text) && /\d\d:\d\d/.test(text);
-    if (zoned) time = plain(Date.parse(text.replace(" ", "T")) / 1000);
-    else time = localTime(text.replace(/\//g, "-").replace(/,(?=\d+$)/, "."), zone);
+    const zoned = /^(.*\d\d:\d\d.*?)\s*(?:Z|([+-])(\d\d)(?::?(\d\d))?)$/i.exec(text);
+    const local = (zoned?.[1] ?? text).replace(/\//g, "-").replace(/,(?=\d+$)/, ".");
+    time = localTime(local, zoned ? "UTC" : zone);
+    if (time && zoned) {
+      const [, , sign, hours = "0", minutes = "0"] = zoned;
+      const offset = 3600 * Number(hours) + 60 * Number(minutes);
+      time = plain(time.t + (sign === "-" ? offset : -offset));
+    }
   } else {
     const found = /^(\d{1,2})[./-](\d{1,2})[./-](\d{4})(?:[T ,]+(\d{1,2}):(\d\d)(?::(\d\d(?:\.\d+)?))?\s*([AaPp][Mm])?)?$/.exec(text);
     if (!found) return null;
@@ -56,6 +61,9 @@ export function parseTime(value: Json | undefined, format: TimeFormat, zone: str
   }
   return time !== null && time.t > 0 && time.t <= T_MAX ? time : null;
 }
+
+/** Whether it says a time, in any of the formats that are no plain numbers. */
+export const isTime = (text: string): boolean => (["iso", "dmy", "mdy"] as const).some((format) => parseTime(text, format, "UTC") !== null);
 
 const plain = (t: number): LocalTime => ({ t, again: null, isSkipped: false });
 

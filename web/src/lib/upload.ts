@@ -1,144 +1,80 @@
-/** Reading files of data: which rows there are, what their times and values are, and which cannot be used. */
+/** What becomes of the rows of a file in a stream: their times and values, and which cannot be used. */
 import { numberOf, parseJson, type Json } from "../api";
 import { guessFormat, textOf, timesOf, type TimeFormat } from "./filetimes";
-import { isObject, typeOf, valueFault, type Schema } from "./schema";
+import { isObject, typeOf, typesOf, valueFault, type Schema } from "./schema";
+import { cellOf, type Sheet } from "./sheet";
 
-export type FileKind = "csv" | "json" | "ndjson";
+/** How numbers in separated values look. */
+export type NumberFormat = "dot" | "comma" | "groups";
 
-/** A row as it stands in the file; `line` is where it begins. */
-export interface Row {
-  readonly line: number;
-  readonly cells: Readonly<Record<string, Json>>;
+export const NUMBER_FORMATS: readonly (readonly [NumberFormat, string])[] = [
+  ["dot", "1234.5"],
+  ["comma", "1.234,5 or 1234,5 (decimal comma)"],
+  ["groups", "1,234.5"],
+];
+
+const NUMBERS: Readonly<Record<NumberFormat, { readonly looks: RegExp; readonly plain: (text: string) => string }>> = {
+  dot: { looks: /^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$/, plain: (text) => text },
+  comma: {
+    looks: /^[+-]?((\d+|\d{1,3}(\.\d{3})+)(,\d*)?|,\d+)([eE][+-]?\d+)?$/,
+    plain: (text) => text.replaceAll(".", "").replace(",", "."),
+  },
+  groups: { looks: /^[+-]?(\d+|\d{1,3}(,\d{3})+)(\.\d*)?([eE][+-]?\d+)?$/, plain: (text) => text.replaceAll(",", "") },
+};
+
+/** A text as a number; undefined if it is none. What begins with zeros is the name of something, such as a telephone. */
+function parseNumber(text: string, format: NumberFormat): number | bigint | undefined {
+  const { looks, plain } = NUMBERS[format];
+  if (!looks.test(text)) return undefined;
+  const digits = plain(text).replace("+", "");
+  const number = numberOf(digits);
+  return Number.isFinite(Number(number)) && !/^-?0\d/.test(digits) ? number : undefined;
+}
+
+interface Read {
+  /** Undefined: there is none. */
+  readonly d?: Json | undefined;
   readonly fault?: string;
 }
 
-export interface Sheet {
-  readonly kind: FileKind;
-  readonly columns: readonly string[];
-  readonly rows: readonly Row[];
-}
-
-/** What stands in a column; a row need not have all of them. */
-export const cellOf = ({ cells }: Row, column: string): Json | undefined => (Object.hasOwn(cells, column) ? cells[column] : undefined);
-
-/** What is in a file. Throws what is wrong if there are no rows in it. */
-export function readSheet(text: string): Sheet {
-  const plain = text.replace(/^\uFEFF/, "");
-  const start = plain.trimStart();
-  if (!start) throw new Error("There is nothing in it.");
-  if (start.startsWith("[")) return readJson(plain);
-  if (start.startsWith("{")) return readLines(plain);
-  return readCsv(plain);
-}
-
-function readJson(text: string): Sheet {
-  let found: unknown;
-  try {
-    found = parseJson(text);
-  } catch (error) {
-    throw new Error(`This is no JSON: ${error instanceof Error ? error.message : String(error)}`);
-  }
-  if (!Array.isArray(found)) throw new Error("A list is expected: [{…}, {…}].");
-  return sheetOf("json", found.map((item, i) => rowOf(item as Json, i + 1)));
-}
-
-function readLines(text: string): Sheet {
-  const rows: Row[] = [];
-  for (const [i, line] of text.split("\n").entries()) {
-    if (!line.trim()) continue;
+/**
+ * A cell of separated values as a value: numbers, yes and no, JSON as our own files have it, else text. Where the stream
+ * takes texts only, numbers are texts, too.
+ */
+export function parseCell(cell: string, format: NumberFormat, schema: Schema = {}): Read {
+  const text = cell.trim();
+  if (!text) return {};
+  const onlyText = isTextOnly(schema);
+  if (text.startsWith('"') || (!onlyText && /^[[{]/.test(text))) {
     try {
-      rows.push(rowOf(parseJson(line) as Json, i + 1));
+      return { d: parseJson(text) as Json };
     } catch {
-      rows.push({ line: i + 1, cells: {}, fault: "This line is no JSON." });
+      return { d: cell };
     }
   }
-  if (rows.length === 1 && rows[0]?.fault) throw new Error("This is neither a list nor lines of JSON.");
-  return sheetOf("ndjson", rows);
+  if (onlyText) return { d: cell };
+  const number = parseNumber(text, format);
+  if (number !== undefined) return { d: number };
+  if (/^(true|false)$/i.test(text)) return { d: text.toLowerCase() === "true" };
+  if (NUMBER_FORMATS.some(([other]) => parseNumber(text, other) !== undefined))
+    return { fault: `“${text.slice(0, 40)}” may be a number: say above what numbers look like.` };
+  return { d: cell };
 }
 
-function rowOf(item: Json, line: number): Row {
-  if (isObject(item)) return { line, cells: item };
-  if (Array.isArray(item)) return { line, cells: Object.fromEntries((item as readonly Json[]).map((part, i) => [`column ${i + 1}`, part])) };
-  return { line, cells: {}, fault: "This is no object." };
+const isTextOnly = (schema: Schema): boolean => String(typesOf(schema)) === "string";
+
+/** What a cell of a file is, in a stream (or a property of its objects) with that schema. */
+function valueOf(cell: Json | undefined, { kind }: Sheet, { numbers, unquote }: Plan, schema: Schema): Read {
+  if (typeof cell !== "string") return { d: cell };
+  if (kind === "csv") return parseCell(cell, numbers, schema);
+  return { d: (unquote ? parseNumber(cell.trim(), "dot") : undefined) ?? cell };
 }
 
-function sheetOf(kind: FileKind, rows: readonly Row[]): Sheet {
-  const columns = new Set<string>();
-  for (const row of rows.slice(0, 1000)) for (const name of Object.keys(row.cells)) columns.add(name);
-  return { kind, columns: [...columns], rows };
-}
-
-/** Separated values (RFC 4180): by commas, semicolons or tabs, whichever the first line has most of. */
-function readCsv(text: string): Sheet {
-  const head = text.slice(0, text.search(/\r?\n|$/));
-  const counts = [",", ";", "\t"].map((mark) => [mark, head.split(mark).length] as const).sort((a, b) => b[1] - a[1]);
-  const mark = counts[0]?.[0] ?? ",";
-  const records = splitCsv(text, mark);
-  const [first, ...rest] = records;
-  if (!first) throw new Error("There is nothing in it.");
-  // A first line that is all numbers and times is data.
-  const titled = first.cells.some((cell) => cell.trim() && !/^[-+\d.,:TZ/ ]+$/.test(cell));
-  const names: string[] = [];
-  for (const [i, cell] of first.cells.entries()) {
-    const wanted = (titled && cell.trim()) || `column ${i + 1}`;
-    names.push(names.includes(wanted) ? `${wanted} (${i + 1})` : wanted);
-  }
-  const rows = (titled ? rest : records).map(({ line, cells }): Row => {
-    const row = { line, cells: Object.fromEntries(names.map((name, i) => [name, cells[i] ?? ""])) };
-    return cells.length > names.length ? { ...row, fault: `There are ${cells.length} cells, but ${names.length} columns.` } : row;
-  });
-  if (!rows.length) throw new Error("There is a first line with names, and nothing below it.");
-  return { kind: "csv", columns: names, rows };
-}
-
-function splitCsv(text: string, mark: string): { line: number; cells: string[] }[] {
-  const out: { line: number; cells: string[] }[] = [];
-  let [cells, cell, quoted, line, begun] = [[] as string[], "", false, 1, 1];
-  const end = (): void => {
-    cells.push(cell);
-    if (cells.length > 1 || cell.trim()) out.push({ line: begun, cells });
-    cells = [];
-    cell = "";
-    begun = line;
-  };
-  for (let i = 0; i < text.length; i++) {
-    const c = text.charAt(i);
-    if (c === "\n") line++;
-    if (quoted) {
-      if (c !== '"') cell += c;
-      else if (text.charAt(i + 1) === '"') {
-        cell += '"';
-        i++;
-      } else quoted = false;
-    } else if (c === '"' && cell.trim() === "") {
-      quoted = true;
-      cell = "";
-    } else if (c === mark) {
-      cells.push(cell);
-      cell = "";
-    } else if (c === "\n") end();
-    else if (c !== "\r") cell += c;
-  }
-  if (cell || cells.length) end();
-  return out;
-}
-
-// ---- values
-
-/** A cell of a CSV as a value: numbers, yes and no, else text. */
-export function parseCell(value: Json | undefined, comma: boolean): Json | undefined {
-  if (typeof value !== "string") return value;
-  const text = value.trim();
-  if (!text) return undefined;
-  const plain = comma ? text.replace(/\.(?=\d{3})/g, "").replace(",", ".") : text;
-  if (/^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$/.test(plain)) {
-    const number = numberOf(plain.replace("+", ""));
-    // What begins with zeros is a number of something, such as a telephone.
-    if (Number.isFinite(Number(number)) && !/^[+-]?0\d/.test(plain)) return number;
-  }
-  if (/^(true|false)$/i.test(text)) return text.toLowerCase() === "true";
-  return text;
-}
+const propertyOf = (schema: Schema, name: string): Schema => {
+  const properties = schema["properties"];
+  const found = isObject(properties) && Object.hasOwn(properties, name) ? properties[name] : undefined;
+  return isObject(found) ? found : {};
+};
 
 export interface Plan {
   readonly timeColumn: string;
@@ -146,7 +82,9 @@ export interface Plan {
   readonly zone: string;
   /** One: its values; several: objects of them. */
   readonly valueColumns: readonly string[];
-  readonly comma: boolean;
+  readonly numbers: NumberFormat;
+  /** Texts in JSON that are numbers are taken as such. */
+  readonly unquote: boolean;
 }
 
 /** What would become of a row. */
@@ -171,9 +109,17 @@ export function judge(sheet: Sheet, plan: Plan, schema: Schema): Verdict[] {
     const [raw, time] = [cells[i], times[i]];
     if (!time) return bad(raw === undefined || raw === "" ? "There is no time." : `“${textOf(raw).slice(0, 40)}” is no time of this kind.`);
     let d: Json | undefined;
-    if (plan.valueColumns.length === 1 && only !== undefined) d = parseCell(cellOf(row, only), plan.comma);
-    else {
-      const parts = plan.valueColumns.map((name) => [name, parseCell(cellOf(row, name), plan.comma)] as const).filter((part): part is [string, Json] => part[1] !== undefined);
+    if (plan.valueColumns.length === 1 && only !== undefined) {
+      const read = valueOf(cellOf(row, only), sheet, plan, schema);
+      if (read.fault) return bad(read.fault);
+      d = read.d;
+    } else {
+      const parts: [string, Json][] = [];
+      for (const name of plan.valueColumns) {
+        const read = valueOf(cellOf(row, name), sheet, plan, propertyOf(schema, name));
+        if (read.fault) return bad(read.fault);
+        if (read.d !== undefined) parts.push([name, read.d]);
+      }
       d = parts.length ? Object.fromEntries(parts) : undefined;
     }
     if (d === undefined) return bad("There is no value.");
@@ -210,14 +156,26 @@ export function guessPlan(sheet: Sheet, zone: string): Plan {
   const others = sheet.columns.filter((name) => name !== timeColumn && name !== "o");
   const valueColumns = others.includes("d") ? ["d"] : others;
   const texts = valueColumns.flatMap(cellsOf).filter((cell): cell is string => typeof cell === "string");
-  const commas = texts.filter((text) => /^\s*-?[\d.]*\d,\d+\s*$/.test(text)).length;
   return {
     timeColumn,
     format: guessFormat(cellsOf(timeColumn)),
     zone,
     valueColumns,
-    comma: commas > 0 && commas >= texts.filter((text) => /^\s*-?\d+\.\d+\s*$/.test(text)).length,
+    numbers: guessNumbers(texts.map((text) => text.trim())),
+    unquote: false,
   };
+}
+
+/** How numbers look, by the texts that are one in some of the formats only. */
+function guessNumbers(texts: readonly string[]): NumberFormat {
+  const sure = { dot: 0, comma: 0, groups: 0 };
+  for (const text of texts) {
+    const [dot, comma, groups] = NUMBER_FORMATS.map(([format]) => parseNumber(text, format) !== undefined);
+    if (dot) sure.dot += comma ? 0 : 1;
+    else if (comma !== groups) sure[comma ? "comma" : "groups"]++;
+  }
+  if (sure.comma && sure.comma >= sure.dot + sure.groups) return "comma";
+  return sure.groups ? "groups" : "dot";
 }
 
 /** What was chosen for a stream, with all the columns that there were to choose from. */

@@ -8,7 +8,8 @@ import { parseSchema } from "../lib/schema";
 import { myName } from "../lib/session";
 import { kept } from "../lib/settings";
 import { zone } from "../lib/time";
-import { alikeIn, cellOf, guessPlan, judge, readSheet, remember, type Mapping, type Plan, type Sheet } from "../lib/upload";
+import { cellOf, readSheet, type Sheet } from "../lib/sheet";
+import { alikeIn, guessPlan, judge, NUMBER_FORMATS, remember, type Mapping, type NumberFormat, type Plan } from "../lib/upload";
 import { valueText } from "../plots/kinds";
 import { Fault, Page } from "../ui/basics";
 import { AreaField, CheckField, SelectField, TextField } from "../ui/fields";
@@ -27,7 +28,12 @@ const mappings = kept<Readonly<Record<string, Mapping>>>("mappings", {});
 /** Brings data from a file into a stream. */
 export default function Upload() {
   const [{ text, source, round }, setGiven] = useState({ text: "", source: "", round: 0 });
-  const give = (text: string, source = ""): void => setGiven((was) => ({ text, source, round: was.round + 1 }));
+  /** What the person says of the first line; null: nothing. */
+  const [titled, setTitled] = useState<boolean | null>(null);
+  const give = (text: string, source = ""): void => {
+    setGiven((was) => ({ text, source, round: was.round + 1 }));
+    setTitled(null);
+  };
   const [uploaded, setUploaded] = useState(0);
   const [over, setOver] = useState(false);
   const file = useId();
@@ -36,11 +42,11 @@ export default function Upload() {
   const read = useMemo((): { sheet?: Sheet; error?: unknown } => {
     if (!text.trim()) return {};
     try {
-      return { sheet: readSheet(text) };
+      return { sheet: readSheet(text, titled) };
     } catch (error) {
       return { error };
     }
-  }, [text]);
+  }, [text, titled]);
   const take = useAction(async (chosen: File) => {
     if (chosen.size > TEXT_MAX) throw new Error(`${chosen.name} is larger than 200 MB: use connectordb import or a program of your own for it.`);
     give(await chosen.text(), chosen.name);
@@ -103,12 +109,12 @@ export default function Upload() {
           </>
         )}
       </section>
-      {read.sheet && <Steps key={round} sheet={read.sheet} source={source} onDone={() => setUploaded(round)} />}
+      {read.sheet && <Steps key={`${round} ${titled}`} sheet={read.sheet} source={source} onTitled={setTitled} onDone={() => setUploaded(round)} />}
     </Page>
   );
 }
 
-function Steps({ sheet, source, onDone }: { sheet: Sheet; source: string; onDone: () => void }) {
+function Steps({ sheet, source, onTitled, onDone }: { sheet: Sheet; source: string; onTitled: (isTitled: boolean) => void; onDone: () => void }) {
   const user = myName.value;
   const before = useMemo(() => alikeIn(mappings.value, sheet).filter(([known]) => known.startsWith(`${user}/`)), [sheet, user]);
   const [plan, setPlan] = useState<Plan>(() => before.at(-1)?.[1] ?? guessPlan(sheet, zone.value));
@@ -161,8 +167,13 @@ function Steps({ sheet, source, onDone }: { sheet: Sheet; source: string; onDone
           {wrongColumns && <p class="field-fault">{wrongColumns}</p>}
           {plan.valueColumns.length > 1 && <p class="help">Several columns make one object for each row.</p>}
         </fieldset>
-        {sheet.kind === "csv" && (
-          <CheckField label="Numbers have a decimal comma (1,5)" checked={plan.comma} onChange={(comma) => set({ comma })} />
+        {sheet.kind === "csv" ? (
+          <>
+            <SelectField<NumberFormat> label="Numbers look like" value={plan.numbers} options={NUMBER_FORMATS} onChange={(numbers) => set({ numbers })} />
+            <CheckField label="The first line has the names of the columns" checked={sheet.isTitled} onChange={onTitled} />
+          </>
+        ) : (
+          <CheckField label="Take texts that are numbers (“21.5”) as numbers" checked={plan.unquote} onChange={(unquote) => set({ unquote })} />
         )}
       </section>
       <section class="card" aria-labelledby="target">
