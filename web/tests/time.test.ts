@@ -37,3 +37,13 @@ test("lengths of time are words", () => {
   expect(agoText(100, 7300)).toBe("2 hours ago");
   expect(agoText(7300, 100)).toBe("in 2 hours");
 });
+
+test("offsets are exact in the days when clocks change, and quick to ask for", () => {
+  const berlin = Date.UTC(2026, 9, 25, 1) / 1000;
+  expect([berlin - 1, berlin, berlin + 1].map((t) => offsetAt(t, "Europe/Berlin"))).toEqual([7200, 3600, 3600]);
+  const apia = Date.UTC(2011, 11, 30, 10) / 1000; // the day that Samoa left out
+  expect([apia - 1, apia].map((t) => offsetAt(t, "Pacific/Apia"))).toEqual([-36_000, 50_400]);
+  const began = performance.now();
+  for (let i = 0; i < 200_000; i++) offsetAt(1.7e9 + i * 60, "Europe/Berlin");
+  expect(performance.now() - began).toBeLessThan(500);
+});

@@ -101,8 +101,26 @@ export function partsIn(t: number, zoneName: string): Parts | null {
   return parts;
 }
 
+/** Offsets at the beginnings of days (of UTC), by zone: to ask for one takes microseconds, and files have many rows. */
+const offsets = new Map<string, Map<number, number>>();
+const OFFSETS_MAX = 50_000;
+
 /** How far the clock in the zone is ahead of UTC at `t`, in seconds. */
 export function offsetAt(t: number, zoneName: string): number {
+  const day = Math.floor(t / DAY);
+  const before = offsetOfDay(day, zoneName);
+  return before === offsetOfDay(day + 1, zoneName) ? before : readOffset(t, zoneName);
+}
+
+function offsetOfDay(day: number, zoneName: string): number {
+  let known = offsets.get(zoneName);
+  if (known === undefined || known.size > OFFSETS_MAX) offsets.set(zoneName, (known = new Map<number, number>()));
+  let offset = known.get(day);
+  if (offset === undefined) known.set(day, (offset = readOffset(day * DAY, zoneName)));
+  return offset;
+}
+
+function readOffset(t: number, zoneName: string): number {
   const p = partsIn(t, zoneName);
   if (p === null) return 0;
   return Date.UTC(p.year, p.month - 1, p.day, p.hour, p.minute, p.second) / 1000 - Math.floor(t);
@@ -127,8 +145,8 @@ export function localTime(text: string, zoneName = zone.value): LocalTime | null
   const wall = Date.UTC(year, month - 1, day, hour, minute, Math.floor(second)) / 1000;
   const fraction = second % 1;
   if (new Date(Date.UTC(year, month - 1, day)).getUTCDate() !== day) return null;
-  const offsets = [offsetAt(wall - DAY, zoneName), offsetAt(wall + DAY, zoneName)];
-  const at = [...new Set(offsets)].map((offset) => wall - offset).sort((a, b) => a - b);
+  const near = [offsetAt(wall - DAY, zoneName), offsetAt(wall + DAY, zoneName)];
+  const at = [...new Set(near)].map((offset) => wall - offset).sort((a, b) => a - b);
   const [t, again = null] = at.filter((time) => time + offsetAt(time, zoneName) === wall);
   if (t === undefined) return { t: Math.max(...at) + fraction, again: null, isSkipped: true };
   return { t: t + fraction, again: again && again + fraction, isSkipped: false };
