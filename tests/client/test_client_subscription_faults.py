@@ -476,6 +476,7 @@ def test_closing_while_somebody_subscribes() -> None:
 
 def test_closing_while_the_server_says_nothing() -> None:
     """It takes the connection, and does not answer the handshake."""
+    before = set(threading.enumerate())
     with socket.create_server(("127.0.0.1", 0)) as listener:
         session = Session(HttpTransport(f"http://127.0.0.1:{listener.getsockname()[1]}"), Credentials(password="key"))
         errors: list[BaseException] = []
@@ -494,20 +495,21 @@ def test_closing_while_the_server_says_nothing() -> None:
             began = time.monotonic()
             session.close()
             assert time.monotonic() - began < 5
-            assert not any(thread.name.startswith("connectordb-") for thread in threading.enumerate())
+            assert not any(t.name.startswith("connectordb-") for t in set(threading.enumerate()) - before)
         thread.join(5)
         assert errors
 
 
 def test_closing_while_there_is_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_backoff, "FIRST_S", 60.0)
+    before = set(threading.enumerate())
     with running(Fake(closing(1001, ""))) as stream:
         stream.subscribe(print)
         until(lambda: stream._session.subscriptions._socket is None)
         began = time.monotonic()
         stream._session.close()
         assert time.monotonic() - began < 5
-        assert not any(thread.name.startswith("connectordb-") for thread in threading.enumerate())
+        assert not any(t.name.startswith("connectordb-") for t in set(threading.enumerate()) - before)
 
 
 def test_a_callback_that_never_ends_does_not_stop_closing(
@@ -531,6 +533,7 @@ def test_a_callback_that_never_ends_does_not_stop_closing(
         stream._session.close()
         assert "still runs" in caplog.text
     gate.set()
+    until(lambda: not any(thread.name == "connectordb-u/d/s" for thread in threading.enumerate()))
 
 
 def test_the_code_of_a_closed_socket() -> None:
