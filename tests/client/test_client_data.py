@@ -30,7 +30,7 @@ from connectordb import (
 N = 25
 POINTS = [{"t": 100.0 + i // 2, "d": i} for i in range(N)]
 
-real = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+real = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
 
 
 @pytest.fixture(scope="module")

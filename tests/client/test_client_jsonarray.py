@@ -24,7 +24,7 @@ elements = st.lists(st.dictionaries(st.sampled_from("tdo"), values), max_size=6)
 
 
 @given(elements, st.sampled_from([None, 1]), st.booleans(), st.integers(1, 9))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_any_array_is_read_whatever_the_pieces(
     tmp_path: Path, array: list[Any], indent: int | None, ascii_only: bool, chunk: int
 ) -> None:
@@ -85,7 +85,7 @@ def test_byte_order_mark_is_skipped(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.lists(st.integers(), max_size=3), max_size=5))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_pages_become_one_array(tmp_path: Path, pages: list[list[int]]) -> None:
     file = tmp_path / "a.json"
     file.unlink(missing_ok=True)
