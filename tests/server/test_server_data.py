@@ -313,8 +313,8 @@ def test_event_loop_stays_free_during_large_inserts_and_reads(make_live: Callabl
             longest_s = max(longest_s, time.perf_counter() - before)
 
     watching = asyncio.run_coroutine_threadsafe(watch(), loop)
-    found = []
-    for _ in range(3):  # the machine may have been busy once, or twice
+    found: list[float] = []
+    while len(found) < 10 and not (found and min(found) < 0.1 + decoding_s):  # the machine may be busy, now and then
         longest_s = 0.0
         assert client("PATCH", "/crud/test/user/s/data", body).status == 200
         assert client("GET", "/crud/test/user/s/data?i1=-90000").status == 200

@@ -191,8 +191,8 @@ def test_errors_come_before_the_status(
     live: Any, follow: Callable[..., Sse], stream: str, target: str, status: int
 ) -> None:
     assert follow(target).status == status
-    assert _metric(live, "connectordb_live_streams") == 0
-    assert _metric(live, "connectordb_subscriptions") == 0
+    _wait_for(live, "connectordb_live_streams", 0)
+    _wait_for(live, "connectordb_subscriptions", 0)
 
 
 def test_head(live: Any, follow: Callable[..., Sse], stream: str) -> None:
@@ -204,11 +204,11 @@ def test_head(live: Any, follow: Callable[..., Sse], stream: str) -> None:
 def test_signs_of_life(make_live: Callable[..., Any]) -> None:
     live = make_live(**{"live.heartbeat_s": 0.2})
     live.client()("POST", "/crud/test/user/s", {})
+    started = time.monotonic()
     sse = Sse(live.port, "test/user/s")
     sse.next()
-    started = time.monotonic()
     assert [sse.block() for _ in range(5)] == [":"] * 5
-    assert 0.8 < time.monotonic() - started < 4
+    assert 0.8 < time.monotonic() - started < 10
     sse.s.close()
 
 
@@ -216,11 +216,11 @@ def test_client_that_goes_away_is_noticed_at_once(live: Any, follow: Callable[..
     for _ in range(3):
         sse = follow(stream)
         sse.next()
-        assert _metric(live, "connectordb_live_streams") == 1
-        assert _metric(live, "connectordb_subscriptions") == 1
+        _wait_for(live, "connectordb_live_streams", 1)  # those of the test before have gone
+        _wait_for(live, "connectordb_subscriptions", 1)
         sse.s.close()
-        _wait_for(live, "connectordb_live_streams", 0, patience_s=2)
-        assert _metric(live, "connectordb_subscriptions") == 0
+        _wait_for(live, "connectordb_live_streams", 0)  # the next sign of life is 15 s away
+        _wait_for(live, "connectordb_subscriptions", 0)
 
 
 def test_end_of_the_stream_is_told(live: Any, follow: Callable[..., Sse]) -> None:
@@ -288,7 +288,7 @@ def test_shutdown_ends_it_properly(make_live: Callable[..., Any]) -> None:
     sse.next()
     started = time.monotonic()
     live.stop()
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 5
     with pytest.raises(EOFError):
         sse.next()
     assert sse.ended

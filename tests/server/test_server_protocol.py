@@ -49,11 +49,11 @@ def test_trickling_headers_do_not_buy_time(live: Any, monkeypatch: pytest.Monkey
 
 
 def test_idle_connection_outlives_the_time_for_headers(live: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("connectordb.server.protocol.HEAD_S", 0.2)
+    monkeypatch.setattr("connectordb.server.protocol.HEAD_S", 0.5)
     client = live.client()
     for _ in range(2):
         assert client("GET", "//healthz").status == 200
-        time.sleep(0.4)
+        time.sleep(0.8)
     connection = client._connection.sock
     assert client("GET", "//healthz").status == 200
     assert client._connection.sock is connection
@@ -195,15 +195,18 @@ def test_connect_is_refused(live: Any) -> None:
 
 @pytest.mark.parametrize("size", [66_000, 100_000, 200_000, 2_000_000])
 @pytest.mark.parametrize("name", [b"X-A: ", b"Upgrade: h2c\r\nConnection: Upgrade\r\nX-A: "])
-def test_headers_that_are_too_large_are_refused_with_an_answer(live: Any, size: int, name: bytes) -> None:
+def test_headers_that_are_too_large_are_refused_with_an_answer(
+    live: Any, size: int, name: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectordb.server.protocol.LINGER_S", 20.0)
     many = b"".join(b"X-%d: %b\r\n" % (i, b"a" * 1000) for i in range(size // 1000))
     for headers in (name + b"a" * size + b"\r\n", many):
         request = b"GET /healthz HTTP/1.1\r\n" + AUTH + headers + b"\r\n"
         started = time.monotonic()
-        answer = live.raw(request)
+        answer = live.raw(request, timeout=30)
         assert answer.startswith(b"HTTP/1.1 431 ")
         assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == 431
-        assert time.monotonic() - started < 1.5  # who waits for the end does not wait for the server's patience
+        assert time.monotonic() - started < 10  # who waits for the end does not wait for the server's patience
 
 
 def test_headers_that_are_not_too_large_are_taken(connected: tuple[socket.socket, Answers]) -> None:

@@ -208,10 +208,10 @@ def test_client_that_goes_away_during_the_handshake(live: Any) -> None:
 
 
 def test_idle_websocket_outlives_the_times_of_http(make_live: Callable[..., Any], monkeypatch: Any) -> None:
-    monkeypatch.setattr("connectordb.server.protocol.HEAD_S", 0.2)
+    monkeypatch.setattr("connectordb.server.protocol.HEAD_S", 0.5)
     live = make_live(**{"server.keep_alive_s": 0.0})
     with opened(live) as ws:
-        time.sleep(0.8)
+        time.sleep(1.2)
         assert ws.silent()
 
 
@@ -658,7 +658,7 @@ def test_number_of_connections_is_bounded(make_live: Callable[..., Any]) -> None
         answer = live.raw(handshake())
         assert answer.startswith(b"HTTP/1.1 503 ") and b"connection: close" in answer
         assert live.client()("GET", "/live/test/user/s").status == 503
-    time.sleep(0.1)
+    _wait_for(live, "connectordb_websockets", 0)
     with opened(live) as ws:
         assert ws.silent()
 
@@ -679,7 +679,7 @@ def test_rate_of_messages_is_bounded_and_none_is_lost(make_live: Callable[..., A
         for i in range(350):
             ws.send({"cmd": "ping", "id": i})
         assert [ws.recv()["id"] for _ in range(350)] == list(range(350))
-        assert 2 < time.monotonic() - started < 8
+        assert 2 < time.monotonic() - started < 20
 
 
 def test_client_that_reads_no_answers_is_not_read(make_live: Callable[..., Any]) -> None:
@@ -688,7 +688,7 @@ def test_client_that_reads_no_answers_is_not_read(make_live: Callable[..., Any])
     raw.s.setblocking(False)
     message = frame(json.dumps({"cmd": "ping", "id": "x" * 250}).encode()) * 100
     sent = 0
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
             sent += raw.s.send(message[sent % len(message) :])
@@ -782,16 +782,16 @@ def test_requests(live: Any) -> None:
 
 
 def test_silent_client_is_given_up(make_live: Callable[..., Any]) -> None:
-    live = make_live(**{"live.ping_s": 0.2, "live.pong_s": 0.4})
+    live = make_live(**{"live.ping_s": 0.5, "live.pong_s": 2.0})
     raw, alive = Raw(live.port), Raw(live.port)
     got = []
     started = time.monotonic()
-    while time.monotonic() - started < 1.5:
+    while time.monotonic() - started < 4:
         first, data = alive.recv()
         assert (first, data) == (0x89, b"")
         got.append(time.monotonic() - started)
         alive.s.sendall(frame(b"", 10))
-    assert 4 <= len(got) <= 8  # as often as set, whether answered or not
+    assert 4 <= len(got) <= 9  # as often as set, whether answered or not
     alive.s.sendall(frame(PING))
     while (found := alive.recv()) == (0x89, b""):
         pass
@@ -842,7 +842,7 @@ def test_shutdown_answers_what_was_taken_and_says_goodbye(make_live: Callable[..
         answers = [ws.recv()]
         started = time.monotonic()
         live.stop()
-        assert time.monotonic() - started < 4
+        assert time.monotonic() - started < 8
         try:
             while True:
                 answers.append(ws.recv())
@@ -857,7 +857,7 @@ def test_client_that_says_no_goodbye_does_not_hold_up_the_end(make_live: Callabl
     raws = [Raw(live.port) for _ in range(3)]
     started = time.monotonic()
     live.stop()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 10
     for raw in raws:
         assert raw.recv()[0] == 0x88
         raw.s.close()
@@ -865,6 +865,7 @@ def test_client_that_says_no_goodbye_does_not_hold_up_the_end(make_live: Callabl
 
 def test_metrics(live: Any, ws: Ws, stream: str) -> None:
     ws.ask("subscribe", arg=stream)
+    _wait_for(live, "connectordb_websockets", 1)  # those of the test before have gone
     before = live.client()("GET", "//metrics").text
     ws.ask("insert", arg=stream, d=[{"d": 1}, {"d": 2}])
     ws.recv()
@@ -912,7 +913,7 @@ def _metric(text: str, name: str) -> float:
 
 def _wait_for(live: Any, name: str, value: float) -> None:
     client = live.client()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while _metric(client("GET", "//metrics").text, name) != value:
         assert time.monotonic() < deadline
         time.sleep(0.05)
