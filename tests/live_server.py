@@ -47,7 +47,7 @@ class LiveServer:
     def __init__(self, folder: Path, options: dict[str, Any] | None = None, *, empty: bool = False) -> None:
         Folder.create(folder, test=not empty)
         self.folder = folder
-        self.port = _unused_port()
+        self.port = unused_port()
         self.url = f"http://{self.host}:{self.port}"
         self.log = folder.with_suffix(".log")
         self._options = {"server.port": self.port, **(options or {})}
@@ -114,7 +114,7 @@ class LiveServer:
         return found + [{"stray": line} for line in stray]
 
 
-def _unused_port() -> int:
+def unused_port() -> int:
     """A port that no outgoing connection takes while the server is down; those get others by themselves.
 
     A client that tries to reach a port of that range, when nobody listens there, even may get connected to itself.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from live_server import unused_port
 
 COMMAND = [sys.executable, "-P", "-m", "connectordb"]
 TIMEOUT_S = 60.0
@@ -57,7 +58,4 @@ def db(tmp_path: Path, cli: Cli) -> Iterator[Path]:
 @pytest.fixture
 def free_port() -> int:
     """A port that nobody listens on."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port: int = s.getsockname()[1]
-        return port
+    return unused_port()

@@ -18,9 +18,10 @@ import pytest
 
 from connectordb import ConnectorDB, Device
 from connectordb.client import Credentials, Reply, Session
+from live_server import unused_port
 
-READY_S = 30
-STOP_S = 20
+READY_S = 60
+STOP_S = 60
 
 _CHILD = """
 import sys
@@ -40,7 +41,7 @@ class Server:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.url = ""
-        self._port = 0
+        self._port = unused_port()
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
@@ -52,7 +53,6 @@ class Server:
         assert ready, "the server did not start in time"
         self.url = self._process.stdout.readline().strip()
         assert self.url.startswith("http://"), "the server ended at once; see its standard error"
-        self._port = int(self.url.rpartition(":")[2])
 
     def stop(self, *, kill: bool = False) -> None:
         process, self._process = self._process, None

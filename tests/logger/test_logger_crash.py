@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import random
-import socket
 import sqlite3
 import time
 from collections import Counter
@@ -22,6 +21,7 @@ from connectordb import ConnectorDB
 from connectordb.core.folder import Folder
 from connectordb.errors import TransportError
 from connectordb.logger import Logger
+from live_server import unused_port
 
 ROUNDS = 200 if os.environ.get("CI") else 20
 
@@ -40,13 +40,12 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
+    return unused_port()
 
 
 def make_device(url: str) -> str:
     """Make the device that logs, as soon as the server answers, and return its API key."""
-    give_up = time.monotonic() + 20
+    give_up = time.monotonic() + 60
     while True:
         try:
             with ConnectorDB("test", "test", url=url, retries=0) as db:
@@ -61,7 +60,7 @@ def make_device(url: str) -> str:
 def drain(spool: Path) -> None:
     """Bring what is left to the server."""
     with Logger(spool, timeout_s=5) as logger:
-        give_up = time.monotonic() + 30
+        give_up = time.monotonic() + 60
         while len(logger):
             logger.sync()
             assert time.monotonic() < give_up, logger.status()
