@@ -239,10 +239,21 @@ def confirm_all(connection: ServerConnection, take: Any) -> None:
 
 
 @contextmanager
+def quiet(name: str) -> Iterator[None]:
+    """Log nothing there but what is critical."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextmanager
 def running(fake: Fake, **settings: Any) -> Iterator[Stream]:
     """The stream ``u/d/s`` on *fake*."""
-    logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
-    with serve(fake.serve, "127.0.0.1", 0, **settings) as server:
+    with quiet("websockets.server"), serve(fake.serve, "127.0.0.1", 0, **settings) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         fake.url = f"http://127.0.0.1:{server.socket.getsockname()[1]}"
@@ -415,7 +426,7 @@ def test_a_server_that_does_not_answer_the_command() -> None:
 
     fake = Fake(act)
     with running(fake) as stream:
-        stream._session._timeout_s = 0.2
+        stream._session._timeout_s = 1.0
         with pytest.raises(TimedOut):
             stream.subscribe(print)
         until(lambda: [c["cmd"] for c in fake.commands[0]] == ["subscribe", "unsubscribe"])
