@@ -78,6 +78,14 @@ class Scene:
         """Ask for *values* by one insert."""
         await self.core.insert(self.alice, PATH, [Datapoint(0.0, d) for d in values], Mode.RESTAMP)
 
+    async def settle(self) -> None:
+        """Wait until everything published is delivered."""
+        for _ in range(3):
+            await asyncio.sleep(0)
+        while self.core.hub._flushing or self.core.hub.tasks:
+            tasks = list(self.core.hub.tasks)
+            await (asyncio.wait(tasks, timeout=0.02) if tasks else asyncio.sleep(0))
+
     def stored(self, **kw: Any) -> list[tuple[float, Any]]:
         return [(p.t, p.d) for p in self.world.read(ROOT, "/".join(PATH), Range(), **kw)]
 
@@ -516,7 +524,7 @@ def test_an_acknowledgement_reaches_those_who_follow_the_stream(scene: Scene, ep
         await subscriber.subscribe("/".join(PATH))
         for _ in range(2):
             await update(scene, sent["id"], "acknowledged", d=[Datapoint(0, 5), Datapoint(0, 6)])
-        await asyncio.sleep(0.05)
+        await scene.settle()
         subscriber.close()
         return outlet.batches
 
@@ -535,7 +543,7 @@ def test_a_device_is_not_asked_for_what_is_superseded_or_over(scene: Scene) -> N
         await scene.core.insert(scene.alice, PATH, [Datapoint(old, 1), Datapoint(old, 2)], Mode.RESTAMP)
         await scene.core.send(scene.alice, PATH, 3)
         await scene.core.send(scene.alice, PATH, 4, supersede=True)
-        await asyncio.sleep(0.05)
+        await scene.settle()
         subscriber.close()
         return outlet.batches
 
@@ -553,9 +561,9 @@ def asked_through(scene: Scene, transform: str, before: list[Any], after: list[A
         subscriber = scene.core.connect(scene.lamp, "", outlet)
         try:
             await subscriber.subscribe("/".join(PATH) + "/downlink", transform, requests=True)
-            await asyncio.sleep(0.05)
+            await scene.settle()
             await scene.insert_all(after)
-            await asyncio.sleep(0.05)
+            await scene.settle()
         finally:
             subscriber.close()
         asked = [(one.id, json.loads(one.d)) for batch in outlet.batches for one in batch.downlinks]
@@ -830,7 +838,7 @@ def test_who_waits_learns_that_it_is_over(scene: Scene) -> None:
 
 def test_a_delivery_does_not_end_the_waiting(scene: Scene) -> None:
     id_ = scene.send(1)["id"]
-    found, took_s = waiting(scene, id_, 0.4, lambda: update(scene, id_, "delivered", by="x"))
+    found, took_s = waiting(scene, id_, 1.2, lambda: update(scene, id_, "delivered", by="x"))
     assert found["state"] == "delivered" and took_s > 0.2
 
 
@@ -864,7 +872,8 @@ def test_only_so_many_wait(scene: Scene) -> None:
     async def run() -> None:
         scene.core.waiting._waiting_max = 3
         waits = [asyncio.create_task(scene.core.wait_downlink(scene.alice, PATH, sent["id"], 30)) for _ in range(3)]
-        await asyncio.sleep(0.01)
+        while len(scene.core.waiting) < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
         with pytest.raises(errors.TooManyRequests) as caught:
             await scene.core.wait_downlink(scene.alice, PATH, sent["id"], 30)
         assert caught.value.details == {"retry_after_s": 1}

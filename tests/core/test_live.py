@@ -465,7 +465,8 @@ def test_a_connection_ends_with_what_it_logged_in_with(scene: Scene, login: str,
         idle, idle_outlet = scene.connect(login=login)
         await subscriber.subscribe(STREAM)
         await change(scene.core)
-        await asyncio.sleep(0.1)
+        while outlet.ended is None or idle_outlet.ended is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
         assert isinstance(outlet.ended, Unauthenticated)
         assert isinstance(idle_outlet.ended, Unauthenticated)
         assert (subscriber.closed, idle.closed) == (True, True)
@@ -900,7 +901,8 @@ def test_closing_the_core_ends_everything(make_world: Any) -> None:
         await subscriber.subscribe(STREAM)
         outlet.full = True
         await scene.insert(1)
-        await asyncio.sleep(0.01)
+        while not scene.core.hub.behind:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
         assert scene.core.hub.behind == 1
 
     scene.run(run())
