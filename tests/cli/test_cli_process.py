@@ -37,7 +37,7 @@ def pid_of(path: Path) -> int:
 
 
 def wait_until_gone(pid: int) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
             os.kill(pid, 0)
@@ -292,7 +292,7 @@ def test_interrupted_start_leaves_no_server(db: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not ((db / "slow" / "pid").exists() and (db / "slow" / "pid").read_text()):
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -401,7 +401,10 @@ def test_nothing_acknowledged_is_lost_when_stopped_amid_writing(cli: Cli, db: Pa
         threads = [threading.Thread(target=write, args=(number,)) for number in range(2)]
         for thread in threads:
             thread.start()
-        time.sleep(0.5)
+        deadline = time.monotonic() + 60
+        while min(map(len, acknowledged)) <= 10 and any(thread.is_alive() for thread in threads):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
         assert cli("stop", db).returncode == 0
         for thread in threads:
             thread.join(timeout=20)

@@ -86,7 +86,7 @@ def load(url: str) -> Iterator[list[int]]:
     for thread in threads:
         thread.start()
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while min(acknowledged) < 60 and time.monotonic() < deadline:
             ended.wait(0.01)
         assert min(acknowledged) >= 60

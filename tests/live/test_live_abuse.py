@@ -285,9 +285,10 @@ def test_a_thousand_connections_at_once(server: LiveServer) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < 3000:
         pytest.skip("this system does not allow so many open files")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 8192)), hard))
     before = server.memory
     with ExitStack() as open_:
+        open_.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 8192)), hard))
         socks = []
         for _ in range(1000):
             sock = open_.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=60))

@@ -90,11 +90,11 @@ def test_a_subscriber_that_stands_still_costs_the_others_nothing_and_catches_up(
     delays = others.ask("latencies")
     for name in ("big", "small"):
         usual, then = (percentile(delays[name], *span) for span in (before, during))
-        assert then < max(5 * usual, 0.5), f"{name}: delivered within {then:.3f} s instead of {usual:.3f} s (99 %)"
+        assert then < max(5 * usual, 2.0), f"{name}: delivered within {then:.3f} s instead of {usual:.3f} s (99 %)"
     for one in json.loads(file.read_text()).values():
         assert one["error"] == ""
         rates = [sum(began <= at < end for at, _ in one["times"]) / (end - began) for began, end in (before, during)]
-        assert rates[1] > rates[0] / 2, f"{rates[1]:.0f} inserts/s instead of {rates[0]:.0f}"
+        assert rates[1] > rates[0] / 4, f"{rates[1]:.0f} inserts/s instead of {rates[0]:.0f}"
     assert peak - memory < MEMORY, f"{(peak - memory) / 1e6:.0f} MB more"
     assert own_server.memory - memory < MEMORY
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -107,11 +108,14 @@ def test_an_exception_while_waiting_for_the_file_leaves_no_transaction_open(path
         with Logger(str(path), apikey="k") as logger, Logger(str(path)) as other:
             logger.add_stream("s")
             with other._spool.transaction():
-                threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGALRM)).start()
-                waiting = threading.Timer(0.5, lambda: None)
-                waiting.start()
+                alarm = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGALRM))
+                alarm.start()
                 with pytest.raises((Interrupt, SpoolError)):
-                    _insert_while_locked(logger)
+                    try:
+                        _insert_while_locked(logger)
+                    finally:  # it may be late, and must not come behind this
+                        alarm.join()
+                        time.sleep(0.01)
             for n in range(5):
                 logger.insert("s", n)
             assert count_elsewhere(path) == 5

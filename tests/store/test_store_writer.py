@@ -198,12 +198,12 @@ def test_a_connection_that_cannot_even_roll_back_is_replaced(store: SQLiteStore)
 
 
 def test_a_single_client_is_never_waited_for(tmp_path: Path) -> None:
-    with SQLiteStore(tmp_path / "s.db", linger_s=5.0) as store:
+    with SQLiteStore(tmp_path / "s.db", linger_s=60.0) as store:
         [stream] = make_streams(store, 1)
         began_s = time.monotonic()
         for i in range(20):
             insert(store, stream, block((float(i), i)))
-        assert time.monotonic() - began_s < 5.0
+        assert time.monotonic() - began_s < 60.0
         assert store.stats.lingered_s == 0.0
 
 
