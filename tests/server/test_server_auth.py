@@ -128,7 +128,8 @@ def test_nobody_gets_no_cookie(client: Any) -> None:
 
 def test_forged_cookies_are_nobody(client: Any, session: str) -> None:
     name, _, value = session.partition("=")
-    for forged in ("", "x", value[:-2] + "xx", value + "x", "x" + value, "\xff", value.split(".")[0], "a.b.c"):
+    end = "yy" if value[-2] == "x" else "xx"  # the last letter alone need not make a difference
+    for forged in ("", "x", value[:-2] + end, value + "x", "x" + value, "\xff", value.split(".")[0], "a.b.c"):
         assert who(client, Cookie=f"{name}={forged}") == "nobody"
     assert who(client, Cookie=f"other=1; {session}; more=2") == "test/user"
 
