@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -120,7 +121,10 @@ def test_acknowledged_points_are_there_once_after_kill_9(
     rng = random.Random(seed)
     expected = Expected()
     mirrors: list[tuple[list[tuple[float, Any]], int]] = [([], 0) for _ in streams]
-    for k in range(ROUNDS):
+    for k in itertools.count():
+        if k >= ROUNDS and len(expected.corrected) > 100:  # on a slow machine little happens in a round
+            break
+        assert k < 20 * ROUNDS
         task = Task(path, streams, expected.newest[3] + 2, (k + 1) * 1_000_000, -1)
         at_once = rng.random() < 0.2
         for words in run_and_kill(processes, task, rng.uniform(0.0, 0.03 if at_once else 0.15), at_once=at_once):
@@ -135,4 +139,3 @@ def test_acknowledged_points_are_there_once_after_kill_9(
             assert stamps == sorted(stamps)
         assert [points for points, _ in mirrors] == found
     assert all(n > 0 for n in expected.newest.values())
-    assert len(expected.corrected) > 100
