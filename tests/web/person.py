@@ -13,7 +13,7 @@ from web_server import WebServer
 
 from connectordb import ConnectorDB
 
-PATIENCE_S = 15
+PATIENCE_S = 30
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
 

@@ -11,7 +11,7 @@ from person import Person
 from playwright.sync_api import expect
 from web_server import WebServer
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 START = 1_700_000_000
 

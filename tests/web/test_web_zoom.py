@@ -16,7 +16,7 @@ from person import Person
 from playwright.sync_api import expect
 from web_server import WebServer
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(600)  # the first of them makes the streams
 
 START = 1_700_000_000
 N = 6_000_000
