@@ -56,7 +56,7 @@ def arrived(stream, got, value="warm", patience_s=20):
     quiet = -1
     while quiet != len(got):  # of the inserts above, several may be on their way
         quiet = len(got)
-        time.sleep(0.2)
+        time.sleep(0.5)
 
 
 def show(value):

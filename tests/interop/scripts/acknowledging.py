@@ -44,6 +44,7 @@ for name in answers:
     stream.subscribe(lambda path, data, name=name: looked_on[name].append([path, len(data)]), downlink=True)
     arrived(noa("noa/lamp/" + name), asked[name], value="warm")
 wait_for(lambda: len(lamp["all"]) >= len(asked["all"]) and len(lamp["some"]) >= len(asked["some"]))
+wait_for(lambda: False, patience_s=1)  # the sender sees it too, by another connection
 for name in answers:
     del asked[name][:], seen[name][:], looked_on[name][:]
 before = {name: [len(lamp[name]), lamp[name].length(downlink=True)] for name in answers}

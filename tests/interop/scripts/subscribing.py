@@ -43,7 +43,7 @@ transformed, doubled = [], []
 seen.subscribe(lambda path, data: transformed.append([path, data]), transform="if $ == 'five' | count")
 seen.subscribe(lambda path, data: doubled.append([path, data]), transform="$ + $")
 seen.subscribe(take, transform="bogus")
-wait_for(lambda: False, patience_s=1)  # nothing tells when they have begun
+wait_for(lambda: False, patience_s=3)  # nothing tells when they have begun
 del got[:]
 words.insert("five")
 words.insert("not that")
