@@ -540,7 +540,7 @@ def test_a_callback_that_never_ends_does_not_stop_closing(
 
     with running(Fake(act)) as stream:
         stream.subscribe(callback)
-        assert there.wait(5)
+        assert there.wait(PATIENCE_S)
         stream._session.close()
         assert "still runs" in caplog.text
     gate.set()

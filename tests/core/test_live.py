@@ -117,6 +117,8 @@ class Scene:
     async def pause(self) -> None:
         """Give what is published the time to be delivered where there is room."""
         await asyncio.sleep(0.05)
+        for _ in range(100):  # if the machine was busy meanwhile
+            await asyncio.sleep(0)
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         return self.world.run(asyncio.wait_for(coroutine, PATIENCE_S))
