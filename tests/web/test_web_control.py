@@ -63,6 +63,28 @@ def test_slider_stands_where_the_device_is(own_server: WebServer, page: Any) -> 
         expect(number).to_have_value("80")
 
 
+def test_present_state_is_the_newest_one_however_late_others_come(person: Person) -> None:
+    path, key = own_light(person)
+    now = time.time()
+    with ConnectorDB(key, url=person.server.url) as lamp:
+        lamp(path).insert_array([{"t": now, "d": True}])
+        person.sign_in(f"/u/{path}?view=table&range=all")
+        switch = person.page.get_by_role("switch", name="light")
+        expect(switch).to_be_checked()
+        lamp(path).insert_array([{"t": now - 60, "d": False}], merge=True)
+    person.sees("2 values")
+    person.sees(re.compile(r"Now: on \("))
+    expect(switch).to_be_checked()
+    with person.api() as db:
+        wrong = db(path).delete(i1=-1)
+        person.sees(re.compile(r"Now: off \("))
+        expect(switch).not_to_be_checked()
+        db(path).undo(wrong)
+        person.sees(re.compile(r"Now: on \("))
+        db(path).update(-1, False)
+        person.sees(re.compile(r"Now: off \("))
+
+
 def test_lamp_of_another_one_in_the_family(own_server: WebServer, page: Any) -> None:
     let_users_steer_public_things(own_server)
     key = lamp_of(own_server, "bob")

@@ -22,7 +22,10 @@ export function Control({ path, stream }: { path: StreamPath; stream: Stream }) 
   const schema = parseSchema(stream.schema);
   const name = stream.nickname || path[2];
   const at = useNow(5000);
-  const current = useLoad(async (signal) => (await readPoints(path, { i1: -1 }, signal))[0] ?? null, [key]);
+  const [revision, setRevision] = useState(0);
+  const current = useLoad(async (signal) => (await readPoints(path, { i1: -1 }, signal))[0] ?? null, [key], revision);
+  const shown = useRef(current);
+  shown.current = current;
   const listed = useLoad((signal) => listDownlinks(path, SHOWN, signal), [key]);
   const [changed, setChanged] = useState<Readonly<Record<number, Downlink>>>({});
   const [draft, setDraft] = useState<Draft>(undefined);
@@ -36,10 +39,12 @@ export function Control({ path, stream }: { path: StreamPath; stream: Stream }) 
     ended.current = new AbortController();
     const { current: controller } = ended;
     const ends = [
-      follow(key, ({ points, begun }) => {
-        if (begun) current.reload();
+      follow(key, ({ points }) => {
         const last = points.at(-1);
-        if (last) current.set(last);
+        const { data, loading, set } = shown.current;
+        // What comes late, or is corrected, leaves open which one is the newest now.
+        if (last && data !== undefined && !loading && last.t >= (data?.t ?? -Infinity)) set(last);
+        else setRevision((n) => n + 1);
       }),
     ];
     // Commands that others give. Who looks at the commands to its own device would take them, for the server.
