@@ -490,3 +490,38 @@ def test_the_form_begins_with_the_value_whatever_it_is(person: Person) -> None:
         person.press("Save")
         person.is_notified("Changed to")
         assert values_of(person, path) == [value]
+
+
+def test_line_breaks_stay_as_they_are_in_what_is_edited(person: Person) -> None:
+    text = {"type": "string"}
+    note = fill(person, "note", ["milk\nbread", "eggs\r\njam\r\nrice"], text)
+    look(person, note)
+    for edited in ("milk", "eggs"):
+        person.page.get_by_role("button", name=re.compile(f"^Edit {edited}")).click()
+        person.fits()
+        person.press("Save")
+        person.is_notified(re.compile(f"Changed to {edited}"))
+        expect(dialog(person)).to_be_hidden()
+    assert values_of(person, note) == ["milk\nbread", "eggs\r\njam\r\nrice"]
+    person.page.get_by_role("button", name=re.compile("^Edit eggs")).click()
+    field = dialog(person).get_by_label("note", exact=True)
+    expect(field).to_have_value("eggs\njam\nrice")
+    field.focus()
+    person.page.keyboard.press("ControlOrMeta+End")
+    person.page.keyboard.type("!")
+    person.page.keyboard.press("Enter")
+    person.page.keyboard.type("tea")
+    person.finds_no_barrier()
+    person.press("Save")
+    expect(dialog(person)).to_be_hidden()
+    assert values_of(person, note)[1] == "eggs\r\njam\r\nrice!\r\ntea"
+    thing = fill(person, "thing", [{"note": "a\nb", "n": 1}], {"type": "object", "properties": {"note": text, "n": {}}})
+    person.open(f"/u/{thing}?view=table&range=all")
+    person.page.get_by_role("button", name=re.compile("^Edit ")).click()
+    field = dialog(person).get_by_label("note (may be left out)", exact=True)
+    field.fill("a\nbc")
+    field.fill("abc")
+    field.press_sequentially("d")
+    person.press("Save")
+    expect(dialog(person)).to_be_hidden()
+    assert values_of(person, thing) == [{"note": "abcd", "n": 1}]

@@ -1,9 +1,10 @@
 /** A field for a value, chosen by its JSON Schema and by the datatype of the stream. */
 import type { ComponentChildren } from "preact";
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 
 import { isNumber, numberOf, parseJson, type Json } from "../api";
 import { isObject, typesOf, valueFault, type Schema } from "../lib/schema";
+import { asShown, breakOf, withBreaks } from "../lib/typing";
 import { useId } from "../ui/hooks";
 import { Icon } from "../ui/Icon";
 
@@ -274,16 +275,20 @@ function NumberInput(props: Props) {
 
 function TextInput({ area = false, ...props }: Props & { area?: boolean }) {
   const id = useId();
+  const text = typeof props.value === "string" ? props.value : "";
+  // A field of one line drops line breaks. It stays an area when the last of them is taken out by whoever types in it.
+  const usual = useRef<string | undefined>(undefined);
+  usual.current ??= breakOf(text);
   const common = {
     id,
-    value: typeof props.value === "string" ? props.value : "",
+    value: asShown(text),
     "aria-invalid": props.fault ? true : undefined,
     "aria-describedby": props.fault ? `${id}-fault` : undefined,
   };
-  const put = (text: string): void => props.onChange(text === "" ? undefined : text);
+  const put = (shown: string): void => props.onChange(shown === "" ? undefined : withBreaks(shown, text, usual.current));
   return (
     <Labelled id={id} props={props}>
-      {area ? (
+      {area || usual.current !== undefined ? (
         <textarea {...common} rows={4} onInput={(event) => put(event.currentTarget.value)} />
       ) : (
         <input {...common} type="text" autocomplete="off" onInput={(event) => put(event.currentTarget.value)} />
