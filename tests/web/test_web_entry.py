@@ -99,6 +99,43 @@ def test_yes_no_slider_text_choice_and_diary(person: Person) -> None:
     assert {name: stored(person, path) for name, path in paths.items()} == {k: [v] for k, v in wanted.items()}
 
 
+def test_comma_that_may_stand_between_thousands_is_not_guessed(person: Person) -> None:
+    path = stream(person, "steps", {"type": "integer"})
+    part = stream(person, "walk", {"type": "object", "properties": {"steps": {"type": "number", "title": "Far"}}})
+    person.sign_in()
+    steps = person.page.get_by_label("steps", exact=True)
+    steps.fill("12,000")
+    person.press("Enter steps")
+    person.sees("12000 or 12.000? Write it without a comma.")
+    steps.fill("12000")
+    person.press("Enter steps")
+    person.is_notified("steps: entered.")
+    far = person.page.get_by_label("Far (may be left out)", exact=True)
+    far.fill("1,234.5")
+    person.press("Enter walk")
+    person.sees("Write it without commas: 1234.5.")
+    person.fits()
+    far.fill("1234,5")
+    person.press("Enter walk")
+    person.is_notified("walk: entered.")
+    assert (stored(person, path), stored(person, part)) == ([12000], [{"steps": 1234.5}])
+
+
+def test_decimal_comma_stays_while_one_types(person: Person) -> None:
+    path = stream(person, "pain", {"type": "number", "minimum": 0, "maximum": 5000})
+    person.sign_in()
+    number = person.page.get_by_label("pain, as a number")
+    number.press_sequentially("1,05")
+    expect(number).to_have_value("1,05")
+    number.press_sequentially("0")
+    person.press("Enter pain")
+    person.sees("1050 or 1.050? Write it without a comma.")
+    number.fill("1,05")
+    person.press("Enter pain")
+    person.is_notified("pain: entered.")
+    assert stored(person, path) == [1.05]
+
+
 def test_object_by_a_form_made_of_its_schema(person: Person) -> None:
     schema = {
         "type": "object",

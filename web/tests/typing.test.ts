@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { asShown, breakOf, withBreaks } from "../src/lib/typing";
+import { asShown, breakOf, commaFault, numberIn, withBreaks } from "../src/lib/typing";
 
 describe("line breaks", () => {
   test("stay as they are where nothing is typed", () => {
@@ -21,5 +21,24 @@ describe("line breaks", () => {
     expect(withBreaks("a\nx\ny\nb", before, breakOf(before))).toBe("a\r\nx\r\ny\r\nb");
     expect(withBreaks("x\ny", "", "\r\n")).toBe("x\r\ny");
     expect(breakOf("one line")).toBeUndefined();
+  });
+});
+
+describe("numbers", () => {
+  test("may have a decimal comma", () => {
+    for (const [text, value] of [["70,5", 70.5], ["0,125", 0.125], ["-1,25", -1.25], ["1,2345", 1.2345], ["1234,567", 1234.567], [" 1234 ", 1234], ["1.234", 1.234]] as const) {
+      expect(numberIn(text)).toBe(value);
+      expect(commaFault(text)).toBeNull();
+    }
+  });
+
+  test("are not guessed where a comma may stand between thousands", () => {
+    for (const text of ["1,234", "-12,000", "+999,999"]) expect(numberIn(text)).toBe(text);
+    expect(commaFault("1,234")).toBe("1234 or 1.234? Write it without a comma.");
+    for (const text of ["1,234,567", "1,234.5", "1,2,3", "about 70"]) expect(numberIn(text)).toBe(text);
+    expect(commaFault("1,234,567")).toBe("Write it without commas: 1234567.");
+    expect(commaFault("1,234.5")).toBe("Write it without commas: 1234.5.");
+    expect(commaFault("about 70")).toBeNull();
+    expect(numberIn(" ")).toBeUndefined();
   });
 });

@@ -2,9 +2,9 @@
 import type { ComponentChildren } from "preact";
 import { useRef, useState } from "preact/hooks";
 
-import { isNumber, numberOf, parseJson, type Json } from "../api";
+import { isNumber, parseJson, type Json } from "../api";
 import { isObject, typesOf, valueFault, type Schema } from "../lib/schema";
-import { asShown, breakOf, withBreaks } from "../lib/typing";
+import { asShown, breakOf, commaFault, numberIn, withBreaks } from "../lib/typing";
 import { useId } from "../ui/hooks";
 import { Icon } from "../ui/Icon";
 
@@ -73,7 +73,9 @@ export function isLaborious(value: Draft): boolean {
 /** What is wrong with `value` as it has been entered; null: nothing. */
 export function draftFault(value: Draft, schema: Schema, required = true): string | null {
   if (value === undefined) return required ? "Please enter something." : null;
-  return valueFault(value, schema);
+  const [type, second] = typesOf(schema);
+  const typed = typeof value === "string" && second === undefined && (type === "number" || type === "integer");
+  return (typed ? commaFault(value) : null) ?? valueFault(value, schema);
 }
 
 export function ValueField(props: Props) {
@@ -204,14 +206,6 @@ function Choice({ choices, ...props }: Props & { choices: readonly (readonly [va
   );
 }
 
-/** The number in `text`; undefined if there is none in it. */
-function numberIn(text: string): Draft {
-  const plain = text.trim().replace(",", ".");
-  if (!plain) return undefined;
-  const value = numberOf(plain);
-  return typeof value === "bigint" || Number.isFinite(value) ? value : text;
-}
-
 /** What is shown of a number, or of what was typed in its place. */
 const typedText = (value: Draft): string => (isNumber(value) || typeof value === "string" ? String(value) : "");
 
@@ -237,14 +231,7 @@ function Slider(props: Props) {
           onInput={(event) => props.onChange(Number(event.currentTarget.value))}
         />
         <span aria-hidden="true">{maximum}</span>
-        <input
-          class="slider-number"
-          type="text"
-          inputMode="decimal"
-          aria-label={`${props.label}, as a number`}
-          value={typedText(props.value)}
-          onInput={(event) => props.onChange(numberIn(event.currentTarget.value))}
-        />
+        <NumberBox class="slider-number" aria-label={`${props.label}, as a number`} value={props.value} onChange={props.onChange} />
       </div>
     </Labelled>
   );
@@ -252,24 +239,42 @@ function Slider(props: Props) {
 
 function NumberInput(props: Props) {
   const id = useId();
-  const [text, setText] = useState(typedText(props.value));
-  const shown = numberIn(text) === props.value ? text : typedText(props.value);
   return (
     <Labelled id={id} props={props}>
-      <input
+      <NumberBox
+        value={props.value}
+        onChange={props.onChange}
         id={id}
-        type="text"
-        inputMode="decimal"
-        autocomplete="off"
-        value={shown}
         aria-invalid={props.fault ? true : undefined}
         aria-describedby={props.fault ? `${id}-fault` : undefined}
-        onInput={(event) => {
-          setText(event.currentTarget.value);
-          props.onChange(numberIn(event.currentTarget.value));
-        }}
       />
     </Labelled>
+  );
+}
+
+interface NumberBoxLooks {
+  readonly id?: string;
+  readonly class?: string;
+  readonly "aria-label"?: string;
+  readonly "aria-invalid"?: true | undefined;
+  readonly "aria-describedby"?: string | undefined;
+}
+
+/** Where a number is typed. The text stays as it was typed for as long as it stands for the value. */
+function NumberBox({ value, onChange, ...rest }: Pick<Props, "value" | "onChange"> & NumberBoxLooks) {
+  const [text, setText] = useState("");
+  return (
+    <input
+      {...rest}
+      type="text"
+      inputMode="decimal"
+      autocomplete="off"
+      value={numberIn(text) === value ? text : typedText(value)}
+      onInput={(event) => {
+        setText(event.currentTarget.value);
+        onChange(numberIn(event.currentTarget.value));
+      }}
+    />
   );
 }
 
