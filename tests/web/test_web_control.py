@@ -11,7 +11,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 from person import Person
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 from web_server import WebServer
 
 from connectordb import ConnectorDB
@@ -86,6 +86,34 @@ def test_present_state_is_the_newest_one_however_late_others_come(person: Person
         person.sees(re.compile(r"Now: on \("))
         db(path).update(-1, False)
         person.sees(re.compile(r"Now: off \("))
+
+
+def test_what_is_typed_while_a_command_is_sent_stays(person: Person) -> None:
+    path = f"{person.name}/user/display"
+    with person.api() as db:
+        db(path).create({"type": "string"}, downlink=True)
+    person.sign_in(f"/u/{path}")
+    field = person.page.get_by_role("form", name="Command to display").get_by_label("display", exact=True)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if route.request.method == "POST":
+            held.append(route)
+        else:
+            route.continue_()
+
+    person.page.route(f"**/downlink/{path}*", hold)
+    field.fill("hello")
+    person.press("Send to display")
+    person.until(lambda: held)
+    field.fill("goodbye")
+    held.pop().continue_()
+    expect(person.page.get_by_role("list", name="Commands to display")).to_contain_text("hello: waits")
+    expect(field).to_have_value("goodbye")
+    person.press("Send to display")
+    person.until(lambda: held)
+    held.pop().continue_()
+    expect(field).to_have_value("")
 
 
 def test_lamp_of_another_one_in_the_family(own_server: WebServer, page: Any) -> None:

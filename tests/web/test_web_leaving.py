@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from person import Person
-from playwright.sync_api import Dialog, expect
+from playwright.sync_api import Dialog, Route, expect
 from web_server import WebServer
 
 pytestmark = pytest.mark.timeout(180)
@@ -52,6 +52,7 @@ def test_long_entry_is_not_lost_by_leaving(person: Person) -> None:
     person.follow("diary")
     person.is_at("diary")
     person.go("Home")
+    expect(field).to_have_value("")
     field.fill(TEXT)
     person.press("Enter diary")
     person.is_notified("diary: entered.")
@@ -63,6 +64,92 @@ def test_long_entry_is_not_lost_by_leaving(person: Person) -> None:
     person.follow("diary")
     person.is_at("diary")
     assert answers.asked == 2
+
+
+def end_session(person: Person) -> None:
+    """The password is changed elsewhere."""
+    person.password = f"{person.password}-changed"
+    with person.server.connect() as db:
+        db(person.name).set({"password": person.password})
+
+
+def sign_in_again(person: Person, name: str = "", password: str = "") -> None:
+    person.is_at("Sign in")
+    person.fill("User name or e-mail address", name or person.name)
+    person.fill("Password", password or person.password)
+    person.press("Sign in")
+    person.is_at("Home")
+
+
+def test_long_entry_is_not_lost_by_the_end_of_the_session(person: Person) -> None:
+    path = diary_of(person)
+    person.sign_in()
+    field = person.page.get_by_role("form", name="Enter diary").get_by_role("textbox")
+    field.fill(TEXT)
+    end_session(person)
+    person.is_at("Sign in")
+    person.sees(re.compile("What you were about to enter is there again when you sign in."))
+    person.page.reload()
+    sign_in_again(person)
+    expect(field).to_have_value(TEXT)
+    person.press("Enter diary")
+    person.is_notified("diary: entered.")
+    person.page.reload()
+    expect(field).to_have_value("")
+    with person.api() as db:
+        assert [point["d"] for point in db(path)[:]] == [TEXT]
+
+
+def test_long_entry_is_for_nobody_else_who_signs_in(person: Person) -> None:
+    diary_of(person)
+    person.sign_in()
+    field = person.page.get_by_role("form", name="Enter diary").get_by_role("textbox")
+    field.fill(TEXT)
+    end_session(person)
+    sign_in_again(person, "test", "test")
+    assert "bees" not in person.page.evaluate("JSON.stringify({...sessionStorage, ...localStorage})")
+    person.go("test")
+    person.press("Sign out")
+    person.is_at("Sign in")
+    person.open()
+    sign_in_again(person)
+    expect(field).to_have_value("")
+
+
+def test_long_entry_that_meets_the_end_of_the_session_is_sent_once(person: Person) -> None:
+    path = diary_of(person)
+    person.page.route_web_socket(re.compile("/websocket"), lambda _socket: None)  # which would tell of it
+    person.sign_in()
+    field = person.page.get_by_role("form", name="Enter diary").get_by_role("textbox")
+    field.fill(TEXT)
+    end_session(person)
+    person.press("Enter diary")
+    sign_in_again(person)
+    person.is_notified("An entry was sent that had been kept on this device.")
+    expect(field).to_have_value("")
+    with person.api() as db:
+        assert [point["d"] for point in db(path)[:]] == [TEXT]
+
+
+def test_what_is_typed_while_an_entry_is_sent_stays(person: Person) -> None:
+    path = diary_of(person)
+    person.sign_in()
+    field = person.page.get_by_role("form", name="Enter diary").get_by_role("textbox")
+    held: list[Route] = []
+    person.page.route("**/data?*", lambda route: held.append(route))
+    field.fill("The first.")
+    person.press("Enter diary")
+    person.until(lambda: held)
+    field.fill(TEXT)
+    held.pop().continue_()
+    person.is_notified("diary: entered.")
+    expect(field).to_have_value(TEXT)
+    person.press("Enter diary")
+    person.until(lambda: held)
+    held.pop().continue_()
+    expect(field).to_have_value("")
+    with person.api() as db:
+        assert [point["d"] for point in db(path)[:]] == ["The first.", TEXT]
 
 
 def test_pasted_data_is_not_lost_by_leaving(person: Person) -> None:

@@ -29,6 +29,8 @@ export function Control({ path, stream }: { path: StreamPath; stream: Stream }) 
   const listed = useLoad((signal) => listDownlinks(path, SHOWN, signal), [key]);
   const [changed, setChanged] = useState<Readonly<Record<number, Downlink>>>({});
   const [draft, setDraft] = useState<Draft>(undefined);
+  const latest = useRef(draft);
+  latest.current = draft;
   const [touched, setTouched] = useState(false);
   const [tried, setTried] = useState(false);
   const [round, setRound] = useState(0);
@@ -87,9 +89,11 @@ export function Control({ path, stream }: { path: StreamPath; stream: Stream }) 
     watch(sent);
     // What it takes the place of has another state now.
     listed.reload();
+    setTried(false);
+    // What has been typed while that was under way is for another command.
+    if (latest.current !== draft) return;
     setDraft(undefined);
     setTouched(false);
-    setTried(false);
     setRound((n) => n + 1);
   });
 

@@ -1,8 +1,10 @@
-import { useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 
 import { clock, type Stream, type StreamPath } from "../api";
+import { keepDraft, readDraft } from "../lib/drafts";
 import { enter } from "../lib/outbox";
 import { parseSchema } from "../lib/schema";
+import { myName } from "../lib/session";
 import { localInput, now, parseLocal, zone } from "../lib/time";
 import { Fault } from "../ui/basics";
 import { TextField } from "../ui/fields";
@@ -13,7 +15,9 @@ import { draftFault, isLaborious, ValueField, type Draft } from "./ValueField";
 
 /** Enters a value into a stream, for now or for another time. */
 export function EntryForm({ path, stream, quiet = false }: { path: StreamPath; stream: Stream; quiet?: boolean }) {
-  const [value, setValue] = useState<Draft>(undefined);
+  // When the session ends, it is still theirs.
+  const { current: user } = useRef(myName.peek());
+  const [value, setValue] = useState<Draft>(() => readDraft(user, path));
   const [round, setRound] = useState(0);
   const [tried, setTried] = useState(false);
   const [when, setWhen] = useState<string | null>(null);
@@ -21,7 +25,11 @@ export function EntryForm({ path, stream, quiet = false }: { path: StreamPath; s
   const name = stream.nickname || path[2];
   const t = when === null ? null : parseLocal(when);
   const fault = draftFault(value, schema);
-  useUnsaved(isLaborious(value));
+  const latest = useRef(value);
+  latest.current = value;
+  const drop = (): void => keepDraft(user, path, undefined);
+  useUnsaved(isLaborious(value), drop);
+  useLayoutEffect(() => keepDraft(user, path, isLaborious(value) ? value : undefined), [value]);
   // 0 means now to the server.
   const timeFault = when === null ? null : t === null ? "Please give date and time." : t <= 0 ? "It has to be after the beginning of 1970." : null;
   const action = useAction(async () => {
@@ -32,8 +40,11 @@ export function EntryForm({ path, stream, quiet = false }: { path: StreamPath; s
         ? `${name}: entered.`
         : `${name}: kept on this device. It is sent as soon as the server takes it.`,
     );
-    setValue(undefined);
     setTried(false);
+    // What has been typed while that was under way is for another entry.
+    if (latest.current !== value) return;
+    drop();
+    setValue(undefined);
     setWhen(null);
     setRound((n) => n + 1);
   });

@@ -11,14 +11,14 @@ const here = (): Place => ({ path: window.location.pathname, query: new URLSearc
 /** The present place. */
 export const place = signal<Place>(typeof window === "undefined" ? { path: "/", query: new URLSearchParams() } : here());
 
-/** What of the page is not saved yet. */
-const unsaved = new Set<object>();
+/** What of the page is not saved yet, with what to do when the person does not mind that it is lost. */
+const unsaved = new Map<object, () => void>();
 
 const warn = (event: BeforeUnloadEvent): void => event.preventDefault();
 
 /** Whoever leaves the page, by a link, back or away from the app, is asked first as long as `what` is unsaved. */
-export function guardLeaving(what: object, isUnsaved: boolean): void {
-  if (isUnsaved) unsaved.add(what);
+export function guardLeaving(what: object, isUnsaved: boolean, lose: () => void = () => undefined): void {
+  if (isUnsaved) unsaved.set(what, lose);
   else unsaved.delete(what);
   if (unsaved.size) window.addEventListener("beforeunload", warn);
   else window.removeEventListener("beforeunload", warn);
@@ -28,7 +28,10 @@ export const mayLose = (): boolean => window.confirm("Leave without saving what 
 
 function mayLeave(): boolean {
   if (unsaved.size && !mayLose()) return false;
-  for (const what of unsaved) guardLeaving(what, false);
+  for (const [what, lose] of unsaved) {
+    lose();
+    guardLeaving(what, false);
+  }
   return true;
 }
 

@@ -2,6 +2,7 @@
 import { computed, signal } from "@preact/signals";
 
 import { login, logout, Problem, readSetup, readUser, told, whenSignedOut, whoami, type Stream, type User } from "../api";
+import { dropDrafts } from "./drafts";
 import { kept } from "./settings";
 
 export type Session =
@@ -39,6 +40,7 @@ export async function loadSession(): Promise<void> {
     const path = await whoami();
     const [name, device] = path.split("/");
     if (name && device) {
+      dropDrafts(name);
       const user = await readUser(name);
       // A picture may be large, and nobody needs it then.
       lastUser.value = { name, device, user: { ...user, icon: "" } };
@@ -70,6 +72,7 @@ export async function signIn(name: string, password: string, remember: boolean):
 export async function signOut(): Promise<void> {
   // Before anything can fail.
   forget();
+  dropDrafts();
   try {
     await logout();
   } catch (error) {

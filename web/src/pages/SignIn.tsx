@@ -1,6 +1,7 @@
 import { useState } from "preact/hooks";
 
 import { Problem } from "../api";
+import { hasDrafts } from "../lib/drafts";
 import { session, signIn } from "../lib/session";
 import { Fault, Page } from "../ui/basics";
 import { CheckField, Form, PasswordField, TextField } from "../ui/fields";
@@ -27,7 +28,10 @@ export default function SignIn() {
     <Page title="Sign in">
       <div class="card narrow">
         {ended && action.error === undefined && (
-          <p role="status">You were signed out: the session is over, or the password was changed.</p>
+          <p role="status">
+            You were signed out: the session is over, or the password was changed.
+            {hasDrafts() && " What you were about to enter is there again when you sign in."}
+          </p>
         )}
         <Fault error={action.error} />
         <Form

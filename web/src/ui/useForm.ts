@@ -2,12 +2,12 @@ import { useLayoutEffect, useRef, useState } from "preact/hooks";
 
 import { guardLeaving } from "../lib/router";
 
-/** Who leaves with something unsaved is asked first. Returns what tells that it has been saved. */
-export function useUnsaved(isUnsaved: boolean): () => void {
+/** Who leaves with something unsaved is asked first, and `lose` called if so. Returns what tells that it has been saved. */
+export function useUnsaved(isUnsaved: boolean, lose?: () => void): () => void {
   const { current: me } = useRef({});
   // At once: who types and leaves at once is asked, too.
   useLayoutEffect(() => {
-    guardLeaving(me, isUnsaved);
+    guardLeaving(me, isUnsaved, lose);
     return () => guardLeaving(me, false);
   }, [isUnsaved]);
   return () => guardLeaving(me, false);
