@@ -184,6 +184,36 @@ def test_another_time_goes_where_it_belongs(person: Person) -> None:
     assert (first["t"], first["d"]) == (1_719_828_000, 79)  # 12:00 in Amsterdam
 
 
+def test_time_that_the_clock_shows_twice_or_never(person: Person) -> None:
+    path = stream(person, "weight", {"type": "number"})
+    person.page.clock.set_fixed_time("2025-10-26T01:30:00Z")  # the second 02:30 in Amsterdam
+    person.sign_in()
+    person.page.get_by_label("weight", exact=True).fill("1")
+    person.press("At another time for weight")
+    second = person.page.get_by_label("The second time")
+    expect(second).to_be_checked()
+    person.finds_no_barrier()
+    person.fits()
+    person.press("Enter weight")
+    person.is_notified("weight: entered.")
+    person.page.get_by_label("weight", exact=True).fill("2")
+    person.press("At another time for weight")
+    second.uncheck()
+    person.press("Enter weight")
+    expect(second).to_be_hidden()
+    person.page.get_by_label("weight", exact=True).fill("3")
+    person.press("At another time for weight")
+    person.fill("When", "2025-03-30T02:30:00")
+    expect(second).to_be_hidden()
+    person.sees(re.compile("The clock was put forward over this time: it is entered for 2025-03-30 03:30:00."))
+    person.fits()
+    person.press("Enter weight")
+    expect(person.page.get_by_label("When")).to_be_hidden()
+    with person.api() as db:
+        points = [(point["t"], point["d"]) for point in db(path)[:]]
+    assert points == [(1_743_298_200, 3), (1_761_438_600, 2), (1_761_442_200, 1)]
+
+
 def test_value_for_another_device_is_written_as_that_device(person: Person) -> None:
     path = stream(person, "temperature", {"type": "number"}, device="station")
     person.sign_in(f"/u/{path}")

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { agoText, durationText, offsetAt, parseLocal, partsIn } from "../src/lib/time";
+import { agoText, durationText, localTime, offsetAt, parseLocal, partsIn } from "../src/lib/time";
 
 describe("times in a zone", () => {
   test("are those of the clock there", () => {
@@ -13,6 +13,13 @@ describe("times in a zone", () => {
   test("that come twice are the first, and that are left out the jump", () => {
     expect(parseLocal("2026-10-25T02:30", "Europe/Amsterdam")).toBe(Date.UTC(2026, 9, 25, 0, 30) / 1000);
     expect(parseLocal("2026-03-29T02:30", "Europe/Amsterdam")).toBe(Date.UTC(2026, 2, 29, 1, 30) / 1000);
+  });
+
+  test("that come twice, or never, are told", () => {
+    const first = Date.UTC(2026, 9, 25, 0, 30) / 1000;
+    expect(localTime("2026-10-25T02:30:00", "Europe/Amsterdam")).toEqual({ t: first, again: first + 3600, isSkipped: false });
+    expect(localTime("2026-10-25T03:00:00", "Europe/Amsterdam")).toMatchObject({ again: null, isSkipped: false });
+    expect(localTime("2026-03-29T02:30:00", "Europe/Amsterdam")).toMatchObject({ again: null, isSkipped: true });
   });
 
   test("that are none are refused", () => {

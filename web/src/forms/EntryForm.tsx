@@ -5,9 +5,9 @@ import { keepDraft, readDraft } from "../lib/drafts";
 import { enter } from "../lib/outbox";
 import { parseSchema } from "../lib/schema";
 import { myName } from "../lib/session";
-import { localInput, now, parseLocal, zone } from "../lib/time";
+import { localInput, localTime, now, timeText, zone } from "../lib/time";
 import { Fault } from "../ui/basics";
-import { TextField } from "../ui/fields";
+import { CheckField, TextField } from "../ui/fields";
 import { useAction } from "../ui/hooks";
 import { notify } from "../ui/notices";
 import { useUnsaved } from "../ui/useForm";
@@ -21,9 +21,12 @@ export function EntryForm({ path, stream, quiet = false }: { path: StreamPath; s
   const [round, setRound] = useState(0);
   const [tried, setTried] = useState(false);
   const [when, setWhen] = useState<string | null>(null);
+  const [again, setAgain] = useState(false);
   const schema = parseSchema(stream.schema);
   const name = stream.nickname || path[2];
-  const t = when === null ? null : parseLocal(when);
+  const meant = when === null ? null : localTime(when);
+  const second = meant?.again ?? null;
+  const t = (again ? second : null) ?? meant?.t ?? null;
   const fault = draftFault(value, schema);
   const latest = useRef(value);
   latest.current = value;
@@ -48,6 +51,11 @@ export function EntryForm({ path, stream, quiet = false }: { path: StreamPath; s
     setWhen(null);
     setRound((n) => n + 1);
   });
+  const askWhen = (): void => {
+    const present = Math.floor(now());
+    setWhen(localInput(present));
+    setAgain(localTime(localInput(present))?.again === present);
+  };
   return (
     <form
       class="entry"
@@ -77,8 +85,16 @@ export function EntryForm({ path, stream, quiet = false }: { path: StreamPath; s
           step={1}
           value={when}
           onInput={setWhen}
-          help={`In ${zone.value}.`}
+          help={`In ${zone.value}.${meant?.isSkipped ? ` The clock was put forward over this time: it is entered for ${timeText(meant.t)}.` : ""}`}
           fault={tried ? timeFault : null}
+        />
+      )}
+      {second !== null && (
+        <CheckField
+          label="The second time"
+          checked={again}
+          onChange={setAgain}
+          help="The clock shows this time twice, as it was put back."
         />
       )}
       <div class="buttons">
@@ -86,7 +102,7 @@ export function EntryForm({ path, stream, quiet = false }: { path: StreamPath; s
           {action.busy ? "Entering…" : "Enter"}
           <span class="sr"> {name}</span>
         </button>
-        <button type="button" class="plain" onClick={() => setWhen(when === null ? localInput(now()) : null)}>
+        <button type="button" class="plain" onClick={() => (when === null ? askWhen() : setWhen(null))}>
           {when === null ? "At another time" : "Now, after all"}
           <span class="sr"> for {name}</span>
         </button>
