@@ -7,7 +7,7 @@ import { discard, flush, outbox } from "../lib/outbox";
 import { followPins, isPinStream, pins, togglePin, type Pin } from "../lib/pins";
 import { whenBack } from "../lib/reach";
 import { to } from "../lib/router";
-import { isSilent, LEAST_S, usualInterval } from "../lib/silence";
+import { quietStreams, silentDevices, type Newest } from "../lib/silence";
 import { lastSeen, myName, session } from "../lib/session";
 import { agoText, durationText, timeText } from "../lib/time";
 import { numberText, valueText } from "../plots/kinds";
@@ -23,9 +23,6 @@ const RECENT = 40;
 const AT_ONCE = 4;
 const SHOWN = 24;
 const INPUTS = 9;
-/** Of so many devices at most it is found out whether they are silent, by so many streams of each. */
-const QUIET_DEVICES = 40;
-const QUIET_STREAMS = 3;
 const REREAD_MS = 300_000;
 
 /** What to enter, what is new, what is wrong, and what one has pinned. */
@@ -168,11 +165,6 @@ function Waiting() {
   );
 }
 
-interface Newest {
-  readonly stream: Stream;
-  readonly points: readonly Point[];
-}
-
 /** What has come since it was read, by path. */
 type Fresh = Readonly<Record<string, readonly Point[]>>;
 
@@ -189,6 +181,8 @@ function Values({ user, streams, devices }: { user: string; streams: readonly St
       .sort((a, b) => (b.newest ?? 0) - (a.newest ?? 0));
   }, [streams, devices]);
   const read = useMemo(() => [...new Set([...spoken.slice(0, SHOWN), ...quietStreams(spoken)])], [spoken]);
+  const shown = useRef<ReadonlySet<string>>(new Set());
+  shown.current = useMemo(() => new Set(read.map((stream) => `${user}/${stream.device}/${stream.name}`)), [user, read]);
   const [fresh, setFresh] = useState<Fresh>({});
   const came = useRef(fresh);
   came.current = fresh;
@@ -214,7 +208,8 @@ function Values({ user, streams, devices }: { user: string; streams: readonly St
     () =>
       follow(`${user}/*/*`, ({ stream, points, corrected, begun }) => {
         if (corrected || begun) found.reload();
-        if (points.length) setFresh((was) => ({ ...was, [stream]: [...(was[stream] ?? []), ...points].slice(-RECENT) }));
+        // Of tens of thousands of streams that write, few are shown.
+        if (points.length && shown.current.has(stream)) setFresh((was) => ({ ...was, [stream]: [...(was[stream] ?? []), ...points].slice(-RECENT) }));
       }),
     [user],
   );
@@ -294,31 +289,6 @@ function shortText({ d }: Point): string {
       .join(", ");
   if (Array.isArray(d)) return valueText((d as readonly Json[]).map((part) => (typeof part === "number" ? Number(part.toPrecision(6)) : part)), 60);
   return valueText(d, 60);
-}
-
-/** Of devices from which nothing has come for a while, the streams that tell whether that is unusual. */
-function quietStreams(spoken: readonly Stream[]): Stream[] {
-  const now = Date.now() / 1000;
-  const own = new Map<string, Stream[]>();
-  for (const stream of spoken) own.set(stream.device ?? "", [...(own.get(stream.device ?? "") ?? []), stream]);
-  return [...own.values()]
-    .filter(([newest]) => now - (newest?.newest ?? 0) > LEAST_S)
-    .slice(0, QUIET_DEVICES)
-    .flatMap((streams) => streams.slice(0, QUIET_STREAMS));
-}
-
-function silentDevices(devices: readonly Device[], values: readonly Newest[], at: number) {
-  const out: { device: Device; last: number; usual: number }[] = [];
-  for (const device of devices) {
-    const own = values.filter(({ stream }) => stream.device === device.name);
-    if (!own.length || device.enabled === false) continue;
-    // It speaks as long as one of its streams does.
-    const judged = own.map(({ points }) => ({ last: points.at(-1)?.t ?? 0, usual: usualInterval(points) }));
-    if (!judged.every(({ last, usual }) => isSilent(last, usual, at))) continue;
-    const last = Math.max(...judged.map((one) => one.last));
-    out.push({ device, last, usual: Math.min(...judged.map(({ usual }) => usual)) });
-  }
-  return out;
 }
 
 function Pinned({ pin }: { pin: Pin }) {
