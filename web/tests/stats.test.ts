@@ -1,8 +1,9 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 
 import { correlation, incompleteBeta } from "../src/lib/stats";
+import { offsetAt, parseLocal } from "../src/lib/time";
 import { binsOf, gathered, niceStep, niceWidth, roughly, ticksTo } from "../src/plots/Bars";
-import { axisTexts, axisTimes } from "../src/plots/looks";
+import { axisStep, axisTexts, axisTimes } from "../src/plots/looks";
 import { stretchesOf } from "../src/plots/Timeline";
 
 test("the beta function has its known values", () => {
@@ -83,9 +84,58 @@ test("a state holds until the next one that differs", () => {
 });
 
 test("an axis tells times apart, in the zone", () => {
-  const { times, step } = axisTimes(1_700_000_000, 1_700_086_400, 8, 3600);
+  const [t1, t2] = [1_700_000_000, 1_700_086_400];
+  const step = axisStep(t1, t2, 8);
   expect(step).toBe(10_800);
+  const times = axisTimes(t1, t2, step, "Europe/Amsterdam");
   expect(axisTexts(times, step, "Europe/Amsterdam").slice(0, 2)).toEqual(["00:00\n15 Nov 2023", "03:00"]);
+});
+
+describe("times on an axis", () => {
+  const HOUR = 3600;
+  const DAY = 24 * HOUR;
+  const shown = (from: string, to: string, step: number, zone = "Europe/Berlin"): string[] => {
+    const [t1 = NaN, t2 = NaN] = [from, to].map((text) => parseLocal(text, zone) ?? NaN);
+    const times = axisTimes(t1, t2, step, zone);
+    expect(times).toEqual([...times].sort((a, b) => a - b));
+    return times.map((t) => localText(t, zone));
+  };
+  const localText = (t: number, zone: string): string => new Date((t + offsetAt(t, zone)) * 1000).toISOString().slice(0, 16);
+  const days = (month: string, from: number, to: number): string[] =>
+    Array.from({ length: to - from + 1 }, (_, i) => `2026-${month}-${String(from + i).padStart(2, "0")}T00:00`);
+
+  test("are midnights on both sides of a change of the clock", () => {
+    expect(shown("2026-10-20", "2026-10-31", DAY)).toEqual(days("10", 20, 31));
+    expect(shown("2026-10-25T00:30", "2026-10-28T12:00", DAY)).toEqual(days("10", 26, 28));
+    expect(shown("2026-03-25T10:00", "2026-03-31", DAY)).toEqual(days("03", 26, 31));
+    expect(shown("2026-03-29T00:30", "2026-03-31", DAY)).toEqual(days("03", 30, 31));
+    expect(shown("2026-04-24T12:00", "2026-04-26", DAY, "Africa/Cairo")).toEqual(["2026-04-25T00:00", "2026-04-26T00:00"]);
+    // There the clock is put forward at midnight.
+    expect(shown("2026-04-23T12:00", "2026-04-25", DAY, "Africa/Cairo")).toEqual(["2026-04-24T01:00", "2026-04-25T00:00"]);
+  });
+
+  test("are hours of the clock, which come twice or not at all", () => {
+    expect(shown("2026-10-25T00:00", "2026-10-25T04:00", HOUR).map((text) => text.slice(11))).toEqual(["00:00", "01:00", "02:00", "02:00", "03:00", "04:00"]);
+    expect(shown("2026-03-29T00:00", "2026-03-29T04:00", HOUR).map((text) => text.slice(11))).toEqual(["00:00", "01:00", "03:00", "04:00"]);
+    expect(shown("2026-10-24T18:00", "2026-10-25T18:00", 6 * HOUR).map((text) => text.slice(11))).toEqual(["18:00", "00:00", "06:00", "12:00", "18:00"]);
+    expect(shown("2026-03-29T00:00", "2026-03-29T08:00", 2 * HOUR).map((text) => text.slice(11))).toEqual(["00:00", "04:00", "06:00", "08:00"]);
+    expect(shown("2026-10-03T22:10", "2026-10-04T04:00", HOUR, "Australia/Lord_Howe").map((text) => text.slice(11))).toEqual(["23:00", "00:00", "01:00", "03:00", "04:00"]);
+  });
+
+  test("are the first of months and years", () => {
+    expect(shown("2026-09-15", "2027-01-15", 30 * DAY).map((text) => text.slice(0, 16))).toEqual([10, 11, 12].map((n) => `2026-${n}-01T00:00`).concat("2027-01-01T00:00"));
+    expect(shown("1969-12-31T12:00", "1971-01-02", 180 * DAY, "UTC")).toEqual(["1970-01-01T00:00", "1970-07-01T00:00", "1971-01-01T00:00"]);
+    expect(shown("2003-02-01", "2026-01-01", 5 * 365 * DAY)).toEqual([2005, 2010, 2015, 2020, 2025].map((n) => `${n}-01-01T00:00`));
+    expect(axisTimes(0, 253_402_300_799, axisStep(0, 253_402_300_799, 10), "Europe/Berlin")).toHaveLength(8);
+  });
+
+  test("are as many as there is room for", () => {
+    for (let span = 0.01; span < 1e11; span *= 1.7) {
+      const times = axisTimes(1e9, 1e9 + span, axisStep(1e9, 1e9 + span, 10), "America/New_York");
+      expect(times.length).toBeLessThanOrEqual(13);
+      expect(times.every((t) => t >= 1e9 && t <= 1e9 + span)).toBe(true);
+    }
+  });
 });
 
 test("dates below an axis stand where they begin, and not over each other", () => {

@@ -145,11 +145,16 @@ export function localTime(text: string, zoneName = zone.value): LocalTime | null
   const wall = Date.UTC(year, month - 1, day, hour, minute, Math.floor(second)) / 1000;
   const fraction = second % 1;
   if (new Date(Date.UTC(year, month - 1, day)).getUTCDate() !== day) return null;
+  const { t, again, isSkipped } = wallTime(wall, zoneName);
+  return { t: t + fraction, again: again && again + fraction, isSkipped };
+}
+
+/** The same for what they show in UTC at `wall`, in whole seconds. */
+export function wallTime(wall: number, zoneName: string): LocalTime {
   const near = [offsetAt(wall - DAY, zoneName), offsetAt(wall + DAY, zoneName)];
   const at = [...new Set(near)].map((offset) => wall - offset).sort((a, b) => a - b);
   const [t, again = null] = at.filter((time) => time + offsetAt(time, zoneName) === wall);
-  if (t === undefined) return { t: Math.max(...at) + fraction, again: null, isSkipped: true };
-  return { t: t + fraction, again: again && again + fraction, isSkipped: false };
+  return t === undefined ? { t: Math.max(...at), again: null, isSkipped: true } : { t, again, isSkipped: false };
 }
 
 /** The first time at which calendar and clock in the zone show it; see `localTime`. */

@@ -8,7 +8,7 @@ import { Fault } from "../ui/basics";
 import { useId } from "../ui/hooks";
 import { useGestures } from "./gestures";
 import { numberText } from "./kinds";
-import { axisTexts, savePicture, thin, usePalette, useWidth } from "./looks";
+import { axisTexts, axisTimes, savePicture, STEPS, thin, usePalette, useWidth } from "./looks";
 import type { Span } from "./range";
 import type { Curve, Progress, ViewSource } from "./source";
 
@@ -87,9 +87,14 @@ export default function LinePlot({
         legend: { show: false },
         cursor: { drag: { x: false, y: false }, y: false, points: { size: 8 } },
         scales: { x: { time: true, auto: false }, y: { range: rangeOf } },
-        tzDate: (t) => uPlot.tzDate(new Date(t * 1000), zoneName),
         axes: [
-          { ...axis, values: (_u, splits, _i, _space, incr) => axisTexts(splits, incr, zoneName), size: 46 },
+          {
+            ...axis,
+            incrs: [...STEPS],
+            splits: (_u, _i, t1, t2, step) => axisTimes(t1, t2, step, zoneName),
+            values: (_u, splits, _i, _space, step) => axisTexts(splits, step, zoneName),
+            size: 46,
+          },
           { ...axis, values: (_u, splits) => splits.map(numberText), size: sizeOf },
         ],
         series: [

@@ -1,13 +1,13 @@
 import { useEffect, useMemo, useRef } from "preact/hooks";
 
 import { indexAt, readPoints, type Json, type Point, type StreamPath } from "../api";
-import { durationText, offsetAt, timeText, zone } from "../lib/time";
+import { durationText, timeText, zone } from "../lib/time";
 import { Fault, Loading } from "../ui/basics";
 import { useId, useLoad } from "../ui/hooks";
 import { useGestures } from "./gestures";
 import { piped } from "./counting";
 import { valueText } from "./kinds";
-import { axisTexts, axisTimes, saveSvg, usePalette, useWidth } from "./looks";
+import { axisStep, axisTexts, axisTimes, saveSvg, usePalette, useWidth } from "./looks";
 import type { Span } from "./range";
 import { chooseEvery, everyText } from "./source";
 
@@ -98,7 +98,8 @@ export default function Timeline({
   /** Where a text of so much to either side can be read in full. */
   const within = (at: number, half: number): number => Math.max(LEFT + half, Math.min(width - half, at));
   const height = Math.max(1, lanes.length) * LANE + AXIS;
-  const { times, step } = axisTimes(span.t1, span.t2, inner / 90, offsetAt(span.t1, zone.value));
+  const step = axisStep(span.t1, span.t2, inner / 90);
+  const times = axisTimes(span.t1, span.t2, step, zone.value);
   const texts = axisTexts(times, step, zone.value);
   const inView = stretches.filter((stretch) => stretch.to > span.t1 && stretch.from < span.t2);
   const sums = lanes.map((lane) => {

@@ -2,7 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 
 import { theme } from "../lib/settings";
-import { partsIn } from "../lib/time";
+import { DAY, HOUR, offsetAt, partsIn, wallTime } from "../lib/time";
 
 export interface Palette {
   readonly ink: string;
@@ -80,9 +80,9 @@ export function axisTexts(times: readonly number[], step: number, zone: string):
     if (p === null) return { text: "", date: "", year: "" };
     const date = `${p.day} ${MONTHS[p.month - 1] ?? ""}`;
     const year = String(p.year);
-    if (step >= 360 * 86_400) return { text: year, date: "", year: "" };
-    if (step >= 28 * 86_400) return { text: MONTHS[p.month - 1] ?? "", date: "", year };
-    if (step >= 86_400) return { text: date, date: "", year };
+    if (step >= YEAR) return { text: year, date: "", year: "" };
+    if (step >= MONTH) return { text: MONTHS[p.month - 1] ?? "", date: "", year };
+    if (step >= DAY) return { text: date, date: "", year };
     if (step >= 60) return { text: `${two(p.hour)}:${two(p.minute)}`, date, year };
     const s = p.second + (t - Math.floor(t));
     const second = step >= 1 ? two(p.second) : s.toFixed(3).padStart(6, "0");
@@ -99,17 +99,41 @@ export function axisTexts(times: readonly number[], step: number, zone: string):
   });
 }
 
-const STEPS = [
-  0.001, 0.01, 0.1, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400,
-  172_800, 604_800, 1_209_600, 2_592_000, 7_776_000, 15_552_000, 31_536_000, 63_072_000, 157_680_000, 315_360_000,
+const MONTH = 30 * DAY;
+const YEAR = 365 * DAY;
+/** How far apart times on an axis can be, in seconds; months and years are those of the calendar. */
+export const STEPS: readonly number[] = [
+  ...[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800],
+  ...[1, 2, 3, 6, 12].map((n) => n * HOUR),
+  ...[1, 2, 7, 14].map((n) => n * DAY),
+  ...[1, 2, 3, 6].map((n) => n * MONTH),
+  ...[1, 2, 5, 10, 20, 50, 100, 200, 500, 1000].map((n) => n * YEAR),
 ];
 
-/** Times for an axis from `t1` to `t2` with room for `n` of them, and how far they are apart. */
-export function axisTimes(t1: number, t2: number, n: number, offset: number): { times: number[]; step: number } {
-  const step = STEPS.find((s) => (t2 - t1) / s <= n) ?? STEPS.at(-1) ?? 1;
+/** How far apart times on an axis from `t1` to `t2` are that has room for `n` of them. */
+export const axisStep = (t1: number, t2: number, n: number): number =>
+  STEPS.find((step) => (t2 - t1) / step <= n) ?? STEPS.at(-1) ?? 1;
+
+/** The times from `t1` to `t2` at which calendar and clock in the zone show a multiple of `step`. */
+export function axisTimes(t1: number, t2: number, step: number, zone: string): number[] {
+  const first = t1 + offsetAt(t1, zone);
   const times: number[] = [];
-  for (let t = Math.ceil((t1 + offset) / step) * step - offset; t <= t2 && times.length < 200; t += step) times.push(t);
-  return { times, step };
+  if (step < HOUR) {
+    // No clock is changed by less than half an hour.
+    const offset = first - t1;
+    for (let i = Math.ceil(first / step); i * step - offset <= t2; i++) times.push(i * step - offset);
+    return times;
+  }
+  const months = step < MONTH ? 0 : step < YEAR ? step / MONTH : (12 * step) / YEAR;
+  const begin = new Date(first * 1000);
+  let i = months ? Math.floor(((begin.getUTCFullYear() - 1970) * 12 + begin.getUTCMonth()) / months) : Math.floor((first - HOUR) / step);
+  for (; ; i++) {
+    const { t, again, isSkipped } = wallTime(months ? Date.UTC(1970, i * months) / 1000 : i * step, zone);
+    if (!(t <= t2)) return times;
+    // A day may begin at one o'clock, but there is no other hour in place of one that is left out.
+    const found = isSkipped && step < DAY ? [] : again !== null && step === HOUR ? [t, again] : [t];
+    times.push(...found.filter((time) => time >= t1 && time <= t2));
+  }
 }
 
 /** Have the browser save a drawing as a picture. */
