@@ -160,6 +160,27 @@ def test_without_a_server_they_are_there_and_what_is_changed_is_sent_later(own_s
     expect(person.page.get_by_role("button", name="Unpin rain")).to_be_hidden()
 
 
+def test_they_stay_where_they_are_over_an_interruption(own_server: WebServer, page: Any) -> None:
+    person = Person(page, own_server, "test", "test")
+    device = two_measured(person)
+    person.sign_in()
+    pin(person, f"{device}/rain")
+    person.until(lambda: newest(person) == ["rain"])
+    person.open()
+    tile = person.page.get_by_role("region", name="Newest values").get_by_role("link", name=re.compile("wind"))
+    expect(tile).to_contain_text("49")
+    expect(pinned(person)).to_contain_text("rain")
+    own_server.stop()
+    own_server.start()
+    with person.api() as db, ConnectorDB(db(device).apikey, url=own_server.url) as station:
+        station(f"{device}/wind").insert(77)
+    expect(tile).to_contain_text("77")
+    expect(pinned(person)).to_contain_text("rain")
+    with person.api() as db:
+        db(f"{person.name}/user/pins").insert([])
+    expect(pinned(person)).to_be_hidden()
+
+
 def test_nothing_in_that_stream_breaks_the_home_page(person: Person) -> None:
     device = two_measured(person)
     with person.api() as db:
