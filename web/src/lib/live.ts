@@ -1,6 +1,6 @@
 /**
  * What is written while one looks: one websocket for all that the pages follow. After an interruption each goes on at
- * its cursor, so nothing is missing and nothing comes twice.
+ * its cursor, so nothing is missing and nothing comes twice; what has too many cursors for that begins anew.
  */
 import { signal } from "@preact/signals";
 
@@ -8,7 +8,7 @@ import { parseJson, pointOf, type Point } from "../api";
 import { checkSession, myName } from "./session";
 
 export interface Batch {
-  /** Path of the stream, with `/downlink` behind it for the downlink. */
+  /** Path of the stream, with `/downlink` behind it for the downlink; what is followed where it is about all of that. */
   readonly stream: string;
   readonly points: readonly Point[];
   /** What was there before has been corrected, or may have been, from `t1` to `t2`. */
@@ -24,8 +24,11 @@ interface Wish {
   readonly listeners: Set<Listener>;
   /** Where it is, of each stream. */
   cursor: string | undefined;
-  readonly cursors: Record<string, string>;
+  cursors: Record<string, string>;
+  /** It has been answered before. */
   begun: boolean;
+  /** It was asked to go on where it was. */
+  resumes: boolean;
   ended: boolean;
 }
 
@@ -47,6 +50,8 @@ export const connection = signal<"off" | "waiting" | "live">("off");
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 30_000;
 const LINGER_MS = 2000;
+/** The server takes messages of 1 MiB: with the cursors of tens of thousands of streams it would close the connection. */
+const CURSORS_LONGEST = 500_000;
 /** The code with which the server closes when the session has been ended. */
 const FORBIDDEN = 1008;
 
@@ -64,7 +69,7 @@ let timer: ReturnType<typeof setTimeout> | undefined;
 export function follow(arg: string, listener: Listener): () => void {
   let wish = wishes.get(arg);
   if (wish === undefined) {
-    wish = { arg, listeners: new Set(), cursor: undefined, cursors: {}, begun: false, ended: false };
+    wish = { arg, listeners: new Set(), cursor: undefined, cursors: {}, begun: false, resumes: false, ended: false };
     wishes.set(arg, wish);
     if (socket?.readyState === WebSocket.OPEN) subscribe(wish);
   }
@@ -90,7 +95,6 @@ function connect(): void {
   socket = opened;
   if (connection.value === "off") connection.value = "waiting";
   opened.onopen = () => {
-    waitMs = FIRST_WAIT_MS;
     connection.value = "live";
     asked.clear();
     for (const wish of wishes.values()) subscribe(wish);
@@ -118,8 +122,10 @@ function subscribe(wish: Wish): void {
   if (wish.ended) return;
   const id = ++lastId;
   asked.set(id, wish);
+  if (JSON.stringify(wish.cursors).length > CURSORS_LONGEST) wish.cursors = {};
   const from =
     Object.keys(wish.cursors).length > 0 ? { cursors: wish.cursors } : wish.cursor !== undefined ? { cursor: wish.cursor } : {};
+  wish.resumes = Object.keys(from).length > 0;
   say({ cmd: "subscribe", arg: wish.arg, id, ...from });
 }
 
@@ -136,12 +142,12 @@ function take(message: Message): void {
     const wish = asked.get(message.id);
     asked.delete(message.id);
     if (wish === undefined) return;
+    waitMs = FIRST_WAIT_MS;
     if (message.ok === true) {
-      if (!wish.begun) tell(wish, { stream: wish.arg, points: [], begun: true });
-      wish.begun = true;
+      if (!wish.resumes) tell(wish, { stream: wish.arg, points: [], begun: true });
       // Of corrections that were made while there was no connection nobody tells.
-      const streams = wish.arg.includes("*") ? Object.keys(wish.cursors) : wish.cursor !== undefined ? [wish.arg] : [];
-      for (const stream of streams) tell(wish, { stream, points: [], corrected: { t1: -Infinity, t2: Infinity } });
+      if (wish.begun) tell(wish, { stream: wish.arg, points: [], corrected: { t1: -Infinity, t2: Infinity } });
+      wish.begun = true;
       wish.cursor ??= message.cursor;
       for (const [stream, cursor] of Object.entries(message.cursors ?? {})) wish.cursors[stream] ??= cursor;
     } else {

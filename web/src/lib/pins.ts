@@ -176,8 +176,9 @@ export function followPins(user: string): () => void {
   const path = pathOf(user).join("/");
   void agree();
   // Not only that stream: it may not be there yet.
-  return follow(`${user}/*/*`, ({ stream, points, corrected, begun }) => {
-    if (begun || (corrected && stream === path)) void agree();
+  const all = `${user}/*/*`;
+  return follow(all, ({ stream, points, corrected, begun }) => {
+    if (begun || (corrected && [all, path].includes(stream))) void agree();
     if (points.length && stream === path && !isUnsent(user)) keep(user, pinsIn(points.at(-1)?.d), false);
   });
 }
