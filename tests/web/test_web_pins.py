@@ -160,6 +160,38 @@ def test_without_a_server_they_are_there_and_what_is_changed_is_sent_later(own_s
     expect(person.page.get_by_role("button", name="Unpin rain")).to_be_hidden()
 
 
+def test_what_is_changed_without_a_network_is_told_when_the_app_is_opened_anew(
+    person: Person, make_page: Callable[..., Any]
+) -> None:
+    device = two_measured(person)
+    with person.api() as db:
+        db(f"{person.name}/user/mood").create({"type": "integer"})
+        db(f"{person.name}/user/mood").insert(7)
+    person.sign_in()
+    pin(person, f"{person.name}/user/mood")
+    pin(person, f"{device}/rain")
+    person.until(lambda: newest(person) == ["mood", "rain"])
+    person.go("Home")
+    context = person.page.context
+    context.set_offline(True)
+    person.press("Unpin rain")
+    expect(person.page.get_by_role("button", name="Unpin rain")).to_be_hidden()
+    person.page.close()
+    desk = elsewhere(person, make_page)
+    desk.sign_in()
+    pin(desk, f"{device}/wind")
+    desk.go("Home")
+    desk.until(lambda: newest(desk) == ["mood", "rain", "wind"])
+    context.set_offline(False)
+    phone = Person(context.new_page(), person.server, person.name, person.password)
+    phone.open()
+    for one in (phone, desk):
+        expect(one.page.get_by_role("button", name="Unpin rain")).to_be_hidden()
+        expect(one.page.get_by_role("button", name="Unpin mood")).to_be_visible()
+        expect(one.page.get_by_role("button", name="Unpin wind")).to_be_visible()
+    assert newest(person) == ["mood", "wind"]
+
+
 def test_they_stay_where_they_are_over_an_interruption(own_server: WebServer, page: Any) -> None:
     person = Person(page, own_server, "test", "test")
     device = two_measured(person)

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 
-import { pinsIn } from "../src/lib/pins";
+import { changed, pinsIn } from "../src/lib/pins";
 
-const pin = { title: "T", path: ["a", "b", "c"], query: "view=line" };
+const pin = { title: "T", path: ["a", "b", "c"] as [string, string, string], query: "view=line" };
 
 test("pins are read from what anything may have written", () => {
   expect(pinsIn([pin])).toEqual([pin]);
@@ -13,4 +13,15 @@ test("pins are read from what anything may have written", () => {
   expect(pinsIn([{ ...pin, title: 5 }, { ...pin, query: null }, { ...pin, query: "x".repeat(5000) }])).toEqual([]);
   expect(pinsIn([{ ...pin, title: "x".repeat(5000) }])[0]?.title).toHaveLength(200);
   expect(pinsIn(Array.from({ length: 1000 }, (_, i) => ({ ...pin, query: String(i) })))).toHaveLength(50);
+});
+
+test("what was changed here is changed there, and nothing else", () => {
+  const pins = (names: string) => names.split(" ").filter(Boolean).map((name) => ({ ...pin, query: name }));
+  const names = (there: string, before: string, after: string) => changed(pins(there), pins(before), pins(after)).map(({ query }) => query).join(" ");
+  expect(names("a x y z", "a", "a b")).toBe("a x y z b");
+  expect(names("a x y z", "a b", "b")).toBe("x y z");
+  expect(names("", "a b", "a b c")).toBe("c");
+  expect(names("a b c d", "a b c", "a b c d")).toBe("a b c d");
+  expect(names("x a", "", "a b")).toBe("x a b");
+  expect(changed(pins("a b"), [], Array.from({ length: 50 }, (_, i) => ({ ...pin, query: String(i) })))).toHaveLength(50);
 });

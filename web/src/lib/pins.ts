@@ -63,10 +63,11 @@ export function pinsIn(value: Json | undefined): readonly Pin[] {
   return out;
 }
 
-/** What this browser knows, of each user; `unsent`: the server does not know it yet. */
+/** What this browser knows, of each user; `unsent`: the server does not know it yet, and had `base` when last asked. */
 interface Copy {
   readonly pins: Json;
   readonly unsent: boolean;
+  readonly base?: Json;
 }
 
 const copies = kept<Readonly<Record<string, Copy>>>("pins", {}, {
@@ -80,26 +81,33 @@ const equal = (a: Pin, b: Pin): boolean => a.path.join("/") === b.path.join("/")
 
 export const isPinned = (pin: Pin): boolean => pins.value.some((known) => equal(known, pin));
 
-type Change = (pins: readonly Pin[]) => readonly Pin[];
+/** What becomes of `there` by what made `after` of `before`. */
+export function changed(there: readonly Pin[], before: readonly Pin[], after: readonly Pin[]): readonly Pin[] {
+  const without = (some: readonly Pin[], others: readonly Pin[]): readonly Pin[] => some.filter((pin) => !others.some((other) => equal(other, pin)));
+  const [removed, added] = [without(before, after), without(after, before)];
+  return [...without(there, [...removed, ...added]), ...added].slice(-PINS_MAX);
+}
 
-/** What has been changed since the server was last told; null: only what came out of it is known. */
-let changes: Change[] | null = [];
 let last: Promise<void> = Promise.resolve();
 
-function keep(user: string, next: readonly Pin[], unsent: boolean): void {
-  const known = copies.value[user];
-  if (known?.unsent === unsent && same(known.pins, next as unknown as Json)) return;
-  copies.value = { ...copies.value, [user]: { pins: next as unknown as Json, unsent } };
+/** Keep `next`; null: the server knows it, otherwise it has `base`. */
+function keep(user: string, next: readonly Pin[], base: readonly Pin[] | null): void {
+  const copy = { pins: next, unsent: base !== null, ...(base && { base }) } as unknown as Copy;
+  if (!same((copies.value[user] ?? null) as Json, copy as unknown as Json)) copies.value = { ...copies.value, [user]: copy };
 }
 
 const isUnsent = (user: string): boolean => copies.peek()[user]?.unsent === true;
 
+/** What the server had. */
+function baseOf(user: string): readonly Pin[] {
+  const copy = copies.peek()[user];
+  return pinsIn(copy?.unsent ? copy.base : copy?.pins);
+}
+
 export function togglePin(pin: Pin): boolean {
   const user = myName.value;
   const pinned = isPinned(pin);
-  const change: Change = (known) => [...known.filter((other) => !equal(other, pin)), ...(pinned ? [] : [pin])].slice(-PINS_MAX);
-  changes?.push(change);
-  keep(user, change(pins.value), true);
+  keep(user, changed(pins.value, pinned ? [pin] : [], pinned ? [] : [pin]), baseOf(user));
   void agree();
   return !pinned;
 }
@@ -112,15 +120,14 @@ export function agree(): Promise<void> {
     try {
       const there = await read(user);
       if (!isUnsent(user)) {
-        if (there) keep(user, newestOf(there), false);
+        if (there) keep(user, newestOf(there), null);
         return;
       }
-      const before = copies.peek()[user];
-      const told = changes?.length ?? 0;
-      const stored = await store(user, there, changes?.slice() ?? null);
-      if (changes === null && copies.peek()[user] !== before) return; // changed again: that comes next
-      changes = changes?.slice(told) ?? [];
-      keep(user, changes.reduce((known, change) => change(known), stored), changes.length > 0);
+      const told = pinsIn(copies.peek()[user]?.pins);
+      const stored = await store(user, there, baseOf(user), told);
+      // What has been changed meanwhile comes next.
+      const now = pinsIn(copies.peek()[user]?.pins);
+      keep(user, changed(stored, told, now), same(now as unknown as Json, told as unknown as Json) ? null : stored);
     } catch {
       // Without a server, or where it does not permit that, they are kept here.
     }
@@ -129,19 +136,19 @@ export function agree(): Promise<void> {
 }
 
 /**
- * Write what comes out of `made`, or, if that cannot be told, what this browser has. The last one who writes counts;
- * but what another browser changed meanwhile stays. Returns what counts then.
+ * Write what made `after` of `before`. The last one who writes counts; but what another browser changed meanwhile stays.
+ * Returns what counts then.
  */
-async function store(user: string, there: Values | null, made: readonly Change[] | null): Promise<readonly Pin[]> {
+async function store(user: string, there: Values | null, before: readonly Pin[], after: readonly Pin[]): Promise<readonly Pin[]> {
   let known = there;
   for (let tries = 0; ; tries++) {
-    const next = known && made ? made.reduce((all, change) => change(all), newestOf(known)) : pins.value;
+    const next = known ? changed(newestOf(known), before, after) : after;
     await write(user, next, known !== null);
-    const after = (await read(user)) ?? [];
+    const now = (await read(user)) ?? [];
     // Who writes between our reading and our writing is overwritten by us, and does not see it: so we do it again.
-    const overwritten = after.at(-2)?.t !== known?.at(-1)?.t && same(after.at(-1)?.d ?? null, next as unknown as Json);
-    if (!made || !overwritten || tries === TRIES) return newestOf(after);
-    known = after.slice(0, -1);
+    const overwritten = now.at(-2)?.t !== known?.at(-1)?.t && same(now.at(-1)?.d ?? null, next as unknown as Json);
+    if (!overwritten || tries === TRIES) return newestOf(now);
+    known = now.slice(0, -1);
   }
 }
 
@@ -179,15 +186,13 @@ export function followPins(user: string): () => void {
   const all = `${user}/*/*`;
   return follow(all, ({ stream, points, corrected, begun }) => {
     if (begun || (corrected && [all, path].includes(stream))) void agree();
-    if (points.length && stream === path && !isUnsent(user)) keep(user, pinsIn(points.at(-1)?.d), false);
+    if (points.length && stream === path && !isUnsent(user)) keep(user, pinsIn(points.at(-1)?.d), null);
   });
 }
 
 if (typeof window !== "undefined") {
   effect(() => {
-    const user = myName.value;
-    changes = user && copies.peek()[user]?.unsent ? null : [];
-    if (user) void agree();
+    if (myName.value) void agree();
   });
   effect(() => {
     if (connection.value === "live" && isUnsent(myName.peek())) void agree();
