@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from person import Person
@@ -69,6 +71,29 @@ def test_plot_has_what_is_written_before_the_page_is_told(person: Person, sensor
     person.sees(re.compile("From 20 to 61;"))
     sensor.insert(73)
     person.sees(re.compile("From 20 to 73;"))
+
+
+def test_plot_is_drawn_while_values_come_faster_than_answers(person: Person, sensor: Stream) -> None:
+    person.sign_in()
+    person.is_at("Home")
+    slow = {"offline": False, "latency": 400, "downloadThroughput": -1, "uploadThroughput": -1}
+    person.page.context.new_cdp_session(person.page).send("Network.emulateNetworkConditions", slow)
+    level, ended = [61], threading.Event()
+
+    def write() -> None:
+        while not ended.wait(0.1):
+            sensor.insert(level[-1])
+
+    with ThreadPoolExecutor() as pool:
+        writing = pool.submit(write)
+        try:
+            person.open(f"/u/{sensor.path}?view=line&range=all")
+            person.sees(re.compile("From 20 to 61;"))
+            level.append(73)
+            person.sees(re.compile("From 20 to 73;"))
+        finally:
+            ended.set()
+        writing.result()
 
 
 def test_newest_values_have_what_is_written_before_the_page_is_told(person: Person, sensor: Stream) -> None:

@@ -11,6 +11,7 @@ import { numberText } from "./kinds";
 import { axisTexts, axisTimes, savePicture, STEPS, thin, usePalette, useWidth } from "./looks";
 import type { Span } from "./range";
 import type { Curve, Progress, ViewSource } from "./source";
+import { Turns } from "./turns";
 
 const SETTLE_MS = 60;
 const NOTHING: Curve = { t: [], mid: [], lo: null, hi: null, every: 0 };
@@ -19,6 +20,7 @@ const NOTHING: Curve = { t: [], mid: [], lo: null, hi: null, every: 0 };
 export default function LinePlot({
   source,
   span,
+  inView,
   onSpan,
   revision,
   label,
@@ -27,6 +29,8 @@ export default function LinePlot({
 }: {
   source: ViewSource;
   span: Span;
+  /** What was chosen to be in view, if `span` follows what comes. */
+  inView?: string;
   onSpan: (span: Span) => void;
   /** Changes when `source` has taken in something new. */
   revision: number;
@@ -60,21 +64,22 @@ export default function LinePlot({
   );
 
   // What belongs into the view is asked for when it has been still for a moment.
-  const asked = useRef<AbortController | null>(null);
+  const turns = useMemo(() => new Turns(), []);
+  const look = inView ?? `${span.t1} ${span.t2}`;
   useEffect(() => {
     if (!width) return undefined;
-    const timer = setTimeout(() => {
-      asked.current?.abort();
-      const controller = new AbortController();
-      asked.current = controller;
+    const read = async (signal: AbortSignal): Promise<void> => {
       setError(undefined);
-      source.view(span.t1, span.t2, width, setProgress, controller.signal).catch((e: unknown) => {
-        if (!controller.signal.aborted) setError(e);
-      });
-    }, SETTLE_MS);
+      try {
+        await source.view(span.t1, span.t2, width, setProgress, signal);
+      } catch (e) {
+        if (!signal.aborted) setError(e);
+      }
+    };
+    const timer = setTimeout(() => turns.take([source, width, look], read), SETTLE_MS);
     return () => clearTimeout(timer);
-  }, [source, span.t1, span.t2, width, revision]);
-  useEffect(() => () => asked.current?.abort(), []);
+  }, [source, look, span.t1, span.t2, width, revision]);
+  useEffect(() => () => turns.end(), []);
 
   useEffect(() => {
     if (!holder.current || !width) return undefined;

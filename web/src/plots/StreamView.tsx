@@ -230,7 +230,16 @@ export function StreamView({
   switch (view) {
     case "line":
       return (
-        <LinePlot source={source} span={span} onSpan={onSpan} revision={revision} label={label} {...(height ? { height } : {})} {...saving} />
+        <LinePlot
+          source={source}
+          span={span}
+          inView={look.range === "all" ? `from ${first.data}` : inView}
+          onSpan={onSpan}
+          revision={revision}
+          label={label}
+          {...(height ? { height } : {})}
+          {...saving}
+        />
       );
     case "timeline":
       return <Timeline {...part} span={span} onSpan={onSpan} revision={reread} {...saving} />;

@@ -162,6 +162,16 @@ interface NumberAt {
   readonly d: number;
 }
 
+/** A request under way. */
+interface Asked {
+  readonly t1: number;
+  readonly t2: number;
+  /** What has been written since it was sent: nobody knows whether its answer has it. */
+  readonly written: NumberAt[];
+  /** Something has been forgotten of what it asked for: its answer may be from before. */
+  isDoubtful: boolean;
+}
+
 export interface Progress {
   readonly curve: Curve;
   /** All that belongs into the view is there. */
@@ -180,9 +190,11 @@ export interface ViewSource {
 export class LineSource implements ViewSource {
   private readonly tiles = new Map<string, Tile>();
   private raw: Raw | null = null;
-  private generation = 0;
-  /** For each request under way what has been written since it was sent: nobody knows whether its answer has it. */
-  private readonly underWay = new Set<NumberAt[]>();
+  private readonly underWay = new Set<Asked>();
+  /** Tiles that have been read while something in them was forgotten: they are good for one view. */
+  private readonly doubtful = new Set<string>();
+  /** For whom what is beside the view is being read. */
+  private readsBeside: AbortSignal | null = null;
 
   constructor(
     private readonly path: StreamPath,
@@ -194,11 +206,12 @@ export class LineSource implements ViewSource {
 
   /** Call `show` with what is to be drawn for the times from `t1` to `t2`, at once and then each time that more is there. */
   async view(t1: number, t2: number, px: number, show: (progress: Progress) => void, signal: AbortSignal): Promise<void> {
-    const mine = ++this.generation;
+    for (const key of this.doubtful) this.tiles.delete(key);
+    this.doubtful.clear();
     const span = t2 - t1;
     const every = chooseEvery(span, px);
     const inside = (curve: Curve, complete: boolean, n: number): void => {
-      if (mine === this.generation && !signal.aborted) show({ curve, complete, n });
+      if (!signal.aborted) show({ curve, complete, n });
     };
     const known = this.raw;
     if (known && known.t1 <= t1 && t2 <= known.t2) {
@@ -241,19 +254,27 @@ export class LineSource implements ViewSource {
         inside(bandOf(found.windows, found.every, this.gapS), missing.length === 0, n);
       }
     }
-    // What is beside the view, so that moving need not wait. A transform may take long: then only what is asked for.
-    if (this.transform) return;
-    for (const [k] of [this.missing(every, last + 1, last + 1), this.missing(every, first - 1, first - 1)]) {
-      if (k === undefined || k < 0 || k * length > Date.now() / 1000) continue;
-      await this.readTiles(every, [k], signal);
-      if (gone()) return;
+    void this.readBeside(every, first, last, signal).catch(() => undefined);
+  }
+
+  /** Read what is beside the view, so that moving need not wait. A transform may take long: then only what is asked for. */
+  private async readBeside(every: number, first: number, last: number, signal: AbortSignal): Promise<void> {
+    if (this.transform || this.readsBeside === signal) return;
+    this.readsBeside = signal;
+    try {
+      for (const [k] of [this.missing(every, last + 1, last + 1), this.missing(every, first - 1, first - 1)]) {
+        if (k === undefined || k < 0 || k * every * TILE > Date.now() / 1000) continue;
+        await this.readTiles(every, [k], signal);
+      }
+    } finally {
+      if (this.readsBeside === signal) this.readsBeside = null;
     }
   }
 
   /** Take in what has just been written. Returns whether it was something that can be drawn. */
   add(points: readonly Point[]): boolean {
     const found = numbersIn(points);
-    for (const asked of this.underWay) asked.push(...found);
+    for (const { written } of this.underWay) written.push(...found);
     if (this.raw) this.raw.points = joined(this.raw.points, this.raw, found);
     for (const { t, d } of found) {
       for (const every of LADDER) {
@@ -266,6 +287,7 @@ export class LineSource implements ViewSource {
 
   /** Have the server say anew what there is from `t1` to `t2`. */
   forget(t1: number, t2: number): void {
+    for (const asked of this.underWay) asked.isDoubtful ||= t1 <= asked.t2 && t2 >= asked.t1;
     if (this.raw && t1 <= this.raw.t2 && t2 >= this.raw.t1) this.raw = null;
     for (const [key, { every, k }] of this.tiles) {
       if (t1 < (k + 1) * every * TILE && t2 >= k * every * TILE) this.tiles.delete(key);
@@ -295,11 +317,12 @@ export class LineSource implements ViewSource {
     const from = i1 - before <= RAW_MAX ? t1 - span : t1;
     const to = after - i2 <= RAW_MAX ? t2 + span : t2;
     const raw = { t1: from, t2: to };
-    const points = await this.reading(async (written) =>
-      joined(numbersIn(await readPoints(this.path, this.range(from, to), signal)), raw, written),
-    );
+    const points = await this.reading(from, to, async (asked) => {
+      const found = joined(numbersIn(await readPoints(this.path, this.range(from, to), signal)), raw, asked.written);
+      if (!signal.aborted && !asked.isDoubtful) this.raw = { ...raw, points: found };
+      return found;
+    });
     if (signal.aborted) return n;
-    this.raw = { ...raw, points };
     show(withGaps(points, this.gapS), true, n);
     return n;
   }
@@ -324,32 +347,34 @@ export class LineSource implements ViewSource {
   private async readTiles(every: number, ks: readonly number[], signal: AbortSignal): Promise<void> {
     const length = every * TILE;
     const [first = 0, last = first] = [ks[0], ks.at(-1)];
-    const windows = await this.reading(async (written) => {
-      const range = this.range(first * length, (last + 1) * length - EPSILON_S);
+    const [t1, t2] = [first * length, (last + 1) * length];
+    await this.reading(t1, t2, async (asked) => {
+      const range = this.range(t1, t2 - EPSILON_S);
       const points = await readPoints(this.path, { ...range, every: everyText(every), stat: "mean,min,max,count" }, signal);
       const found = points.map(({ t, d }) => {
         const { mean, min, max, count } = d as { mean: number; min: number; max: number; count: number };
         return { t, n: count, mean, min, max };
       });
-      const late = written.filter(({ t }) => t >= first * length && t < (last + 1) * length);
-      return late.reduce<readonly Window[]>((all, { t, d }) => addTo(all, every, t, d), found);
+      const late = asked.written.filter(({ t }) => t >= t1 && t < t2);
+      const windows = late.reduce<readonly Window[]>((all, { t, d }) => addTo(all, every, t, d), found);
+      for (const k of ks) {
+        this.tiles.set(`${every}:${k}`, { every, k, windows: windows.filter(({ t }) => Math.floor(t / length) === k) });
+        if (asked.isDoubtful) this.doubtful.add(`${every}:${k}`);
+      }
     });
-    for (const k of ks) {
-      this.tiles.set(`${every}:${k}`, { every, k, windows: windows.filter(({ t }) => Math.floor(t / length) === k) });
-    }
     for (const key of this.tiles.keys()) {
       if (this.tiles.size <= TILES_KEPT) break;
       this.tiles.delete(key);
     }
   }
 
-  private async reading<T>(read: (written: readonly NumberAt[]) => Promise<T>): Promise<T> {
-    const written: NumberAt[] = [];
-    this.underWay.add(written);
+  private async reading<T>(t1: number, t2: number, read: (asked: Asked) => Promise<T>): Promise<T> {
+    const asked: Asked = { t1, t2, written: [], isDoubtful: false };
+    this.underWay.add(asked);
     try {
-      return await read(written);
+      return await read(asked);
     } finally {
-      this.underWay.delete(written);
+      this.underWay.delete(asked);
     }
   }
 

@@ -15,7 +15,7 @@ export interface Loaded<T> {
 }
 
 /** What has taken so long is loaded anew by itself only after so many times as long. */
-const REST = 3;
+export const REST = 3;
 
 /**
  * Load with `load` whenever one of `inputs` changes; what was begun before is given up. When `revision` changes, load
