@@ -120,3 +120,21 @@ def test_slider_stands_where_it_was_put_before_the_page_is_told(person: Person, 
     expect(number).to_have_value("61")
     sensor.insert(73)
     expect(number).to_have_value("73")
+
+
+def test_all_values_are_in_view_also_those_from_before_the_first(person: Person, sensor: Stream) -> None:
+    person.sign_in(f"/u/{sensor.path}?view=table&range=all")
+    rows = person.page.get_by_role("table").get_by_role("row")
+    expect(rows).to_have_count(3)
+    person.sees("Live: what is written is seen at once.")
+    sensor.insert_array([{"t": time.time() - 86400, "d": 7}], merge=True)
+    expect(rows).to_have_count(4)
+    expect(rows.nth(3)).to_contain_text("7")
+
+
+def test_all_values_of_a_stream_that_was_empty_are_in_view(person: Person, sensor: Stream) -> None:
+    sensor.delete(i1=0)
+    person.sign_in(f"/u/{sensor.path}?view=table&range=all")
+    person.sees("There is nothing in this stream yet.")
+    sensor.insert_array([{"t": time.time() - 60 + i, "d": d} for i, d in enumerate([1, 2, 3])])
+    expect(person.page.get_by_role("table").get_by_role("row")).to_have_count(4)

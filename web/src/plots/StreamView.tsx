@@ -135,8 +135,8 @@ export function StreamView({
   const gapS = look.gap === "never" ? Infinity : Number(look.gap) > 0 ? Number(look.gap) : null;
   const source = useMemo(() => new LineSource(path, script, downlink, gapS), [key, script, downlink, gapS]);
   const shown = useRef<number | undefined>(undefined);
-  const latest = useRef({ source, script });
-  latest.current = { source, script };
+  const latest = useRef({ source, script, begin: first.data });
+  latest.current = { source, script, begin: first.data };
   /** Read anew what has been corrected. */
   const correct = useRef(({ t1, t2 }: Span): void => {
     latest.current.source.forget(t1, t2);
@@ -177,6 +177,8 @@ export function StreamView({
         // A transform may make anything of them.
         if (latest.current.script || Date.now() < careful) for (const { t } of now) latest.current.source.forget(t, t);
         else latest.current.source.add(now);
+        const begin = latest.current.begin;
+        if (now.some(({ t }) => begin === undefined || t < begin)) first.reload();
         setFresh((was) => [...was, ...now].slice(-RECENT));
         setRevision((n) => n + 1);
       }, REDRAW_MS);
