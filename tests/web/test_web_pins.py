@@ -214,6 +214,32 @@ def test_they_stay_where_they_are_over_an_interruption(own_server: WebServer, pa
     expect(pinned(person)).to_be_hidden()
 
 
+def test_what_comes_while_they_are_read_stays(person: Person) -> None:
+    device = two_measured(person)
+    person.sign_in()
+    pin(person, f"{device}/rain")
+    person.until(lambda: newest(person) == ["rain"])
+    person.go("Home")
+    expect(pinned(person)).to_contain_text("rain")
+    person.sees(re.compile("Newest values"))
+    person.go("Devices")
+    held: list[tuple[Route, Any]] = []
+    person.page.route("**/user/pins/data?*", lambda route: held.append((route, route.fetch())), times=1)
+    person.go("Home")
+    person.until(lambda: held)
+    with person.api() as db:
+        db(f"{person.name}/user/pins").insert([])
+    expect(pinned(person)).to_be_hidden()
+    read: list[str] = []
+    person.page.on(
+        "response", lambda response: read.append(response.url) if "/user/pins/data" in response.url else None
+    )
+    ((route, response),) = held
+    route.fulfill(response=response)
+    person.until(lambda: len(read) > 1)
+    expect(pinned(person)).to_be_hidden()
+
+
 def test_nothing_in_that_stream_breaks_the_home_page(person: Person) -> None:
     device = two_measured(person)
     with person.api() as db:

@@ -89,6 +89,8 @@ export function changed(there: readonly Pin[], before: readonly Pin[], after: re
 }
 
 let last: Promise<void> = Promise.resolve();
+/** So often something has come live: what is being read then may be from before. */
+let heard = 0;
 
 /** Keep `next`; null: the server knows it, otherwise it has `base`. */
 function keep(user: string, next: readonly Pin[], base: readonly Pin[] | null): void {
@@ -118,7 +120,11 @@ export function agree(): Promise<void> {
     const user = myName.value;
     if (!user) return;
     try {
-      const there = await read(user);
+      let [there, before] = [null as Values | null, 0];
+      do {
+        before = heard;
+        there = await read(user);
+      } while (before !== heard);
       if (!isUnsent(user)) {
         if (there) keep(user, newestOf(there), null);
         return;
@@ -186,7 +192,9 @@ export function followPins(user: string): () => void {
   const all = `${user}/*/*`;
   return follow(all, ({ stream, points, corrected, begun }) => {
     if (begun || (corrected && [all, path].includes(stream))) void agree();
-    if (points.length && stream === path && !isUnsent(user)) keep(user, pinsIn(points.at(-1)?.d), null);
+    if (!points.length || stream !== path) return;
+    heard++;
+    if (!isUnsent(user)) keep(user, pinsIn(points.at(-1)?.d), null);
   });
 }
 
