@@ -227,6 +227,7 @@ def test_what_comes_while_they_are_read_stays(person: Person) -> None:
     person.page.route("**/user/pins/data?*", lambda route: held.append((route, route.fetch())), times=1)
     person.go("Home")
     person.until(lambda: held)
+    expect(pinned(person)).to_contain_text("rain")
     with person.api() as db:
         db(f"{person.name}/user/pins").insert([])
     expect(pinned(person)).to_be_hidden()
