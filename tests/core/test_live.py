@@ -434,7 +434,9 @@ def test_a_connection_ends_with_the_session_that_opened_it_and_no_other(scene: S
         (ended, outlet), (kept, kept_outlet) = (scene.connect(identity.by_session(s), "session") for s in (one, other))
         for subscriber in (ended, kept):
             await subscriber.subscribe(STREAM)
+        before = scene.core.directory.generation
         await scene.core.sign_out("forged")
+        assert scene.core.directory.generation == before
         await scene.core.update_device(ROOT, "alice", "phone", {"nickname": "what changes nothing"})
         await scene.insert(1)
         await scene.settle()

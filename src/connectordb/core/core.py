@@ -65,6 +65,8 @@ class Core(FirstUserRules, LiveRules, DownlinkRules, CorrectionRules, QueryRules
 
     async def sign_out(self, session: str) -> None:
         """End the session of that cookie, and what is followed by it. See `Identity.end_session`."""
+        if self.identity.by_session(session) is None:  # nobody has everything looked at by a forged one
+            return
         try:
             await self.identity.end_session(session)
         finally:

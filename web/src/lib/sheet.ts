@@ -100,10 +100,9 @@ function readCsv(text: string, isTitled: boolean | null): Sheet {
 /** Data looks like the line below it; names do not, as there are times and numbers below them. */
 function looksTitled(first: CsvRecord, second: CsvRecord | undefined): boolean {
   const kinds = first.cells.map(kindOf);
-  if (!second) return kinds.every((kind) => kind === "text" || kind === "");
-  const below = second.cells.map(kindOf);
-  const alike = kinds.every((kind, i) => kind === below[i] || !kind || !below[i]);
-  return !alike || kinds.every((kind) => kind === "text" || kind === "");
+  if (kinds.every((kind) => kind === "text" || kind === "")) return true;
+  const below = second?.cells.map(kindOf) ?? kinds;
+  return !kinds.every((kind, i) => kind === below[i] || !kind || !below[i]);
 }
 
 function kindOf(cell: string): "" | "number" | "time" | "text" {
